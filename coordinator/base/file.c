@@ -1,0 +1,129 @@
+/* Small files, read and written whole; see file.h. */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+int
+file_read(const char *path, size_t max_bytes, char **ret_text, size_t *ret_bytes, Error *err)
+{
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_free_ char *text = NULL;
+	size_t capacity = max_bytes < 4096 ? max_bytes : 4096;
+	size_t length = 0;
+
+	if (fd < 0)
+		return error_set_errno(err, errno, "%s", path);
+	for (;;)
+	{
+		char *grown = realloc(text, capacity + 2);
+		ssize_t got;
+
+		if (grown == NULL)
+			return error_set_errno(err, ENOMEM, "%s", path);
+		text = grown;
+		got = read(fd, text + length, capacity + 1 - length);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return error_set_errno(err, errno, "%s", path);
+		length += (size_t) got;
+		if (got == 0)
+			break;
+		if (length > max_bytes)
+			return error_set(err, -EFBIG, "%s: is longer than %zu bytes", path, max_bytes);
+		if (length == capacity + 1)
+			capacity = capacity * 2 < max_bytes ? capacity * 2 : max_bytes;
+	}
+	text[length] = '\0';
+	*ret_text = steal_pointer(&text);
+	if (ret_bytes != NULL)
+		*ret_bytes = length;
+	return 0;
+}
+
+int
+file_write(const char *path, const char *text, Error *err)
+{
+	_cleanup_fd_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+	size_t length = strlen(text);
+	ssize_t written;
+
+	if (fd < 0)
+		return error_set_errno(err, errno, "%s", path);
+	written = write(fd, text, length);
+	if (written < 0)
+		return error_set_errno(err, errno, "%s: write '%s'", path, text);
+	if ((size_t) written != length)
+		return error_set(err, -EIO, "%s: only %zd of %zu bytes were written", path, written, length);
+	return 0;
+}
+
+int
+file_read_number(const char *path, uint64_t *ret_value, Error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	unsigned long long value;
+	char *end;
+	int result = file_read(path, 64, &text, NULL, err);
+
+	if (result < 0)
+		return result;
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (errno != 0 || end == text || (*end != '\0' && *end != '\n'))
+		return error_set(err, -EINVAL, "%s: is not a number: '%.32s'", path, text);
+	*ret_value = value;
+	return 0;
+}
+
+int
+file_make_directory(const char *path, mode_t mode, Error *err)
+{
+	char partial[PATH_MAX];
+	size_t length = strlen(path);
+
+	if (length == 0 || length >= sizeof(partial))
+		return error_set(err, -ENAMETOOLONG, "%s: path is empty or too long", path);
+	memcpy(partial, path, length + 1);
+	for (char *slash = strchr(partial + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/'))
+	{
+		*slash = '\0';
+		if (mkdir(partial, 0755) < 0 && errno != EEXIST)
+			return error_set_errno(err, errno, "%s: mkdir", partial);
+		*slash = '/';
+	}
+	if (mkdir(partial, mode) < 0 && errno != EEXIST)
+		return error_set_errno(err, errno, "%s: mkdir", partial);
+	return 0;
+}
+
+static int
+remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+	(void) status;
+	(void) type;
+	(void) walk;
+	return remove(path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int
+file_remove_tree(const char *path, Error *err)
+{
+	int result = nftw(path, remove_entry, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+
+	if (result == -1 && errno == ENOENT)
+		return 0;
+	if (result != 0)
+		return error_set_errno(err, result == -1 ? errno : -result, "%s: remove", path);
+	return 0;
+}

@@ -1,0 +1,21 @@
+/*
+ * Runs a program to its end, for code that may block (a job's child): mkfs.ext4, skopeo, umoci. No shell; standard
+ * input is empty, standard output and error are captured.
+ */
+#ifndef BASE_PROCESS_H
+#define BASE_PROCESS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/*
+ * argv: NULL-terminated; argv[0] is looked up in PATH. timeout_ms: > 0, then the process group is killed.
+ * ret_output: NULL, or receives standard output (at most 1 MiB), which the caller frees.
+ * Errors: -ENOENT program not found; -ETIMEDOUT; -EIO when it exits with another status than 0: the message then
+ * carries the last lines of its standard error.
+ */
+int process_run(const char *const argv[], uint64_t timeout_ms, char **ret_output, Error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,102 @@
+/* A string that grows, and memory that is always there; see text.h. */
+#include "base/text.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *
+memory_check(void *pointer)
+{
+	if (pointer == NULL)
+	{
+		fputs("out of memory\n", stderr);
+		abort();
+	}
+	return pointer;
+}
+
+void *
+memory_allocate(size_t size)
+{
+	return memory_check(calloc(1, size == 0 ? 1 : size));
+}
+
+char *
+memory_duplicate(const char *string)
+{
+	return memory_check(strdup(string));
+}
+
+char *
+memory_printf(const char *format, ...)
+{
+	va_list arguments;
+	char *string = NULL;
+	int length;
+
+	va_start(arguments, format);
+	length = vasprintf(&string, format, arguments);
+	va_end(arguments);
+	return memory_check(length < 0 ? NULL : string);
+}
+
+void *
+memory_grow(void *array, size_t *capacity, size_t needed, size_t element_size)
+{
+	size_t grown = *capacity == 0 ? 8 : *capacity;
+
+	if (needed <= *capacity)
+		return array;
+	while (grown < needed)
+		grown *= 2;
+	array = memory_check(reallocarray(array, grown, element_size));
+	memset((char *) array + *capacity * element_size, 0, (grown - *capacity) * element_size);
+	*capacity = grown;
+	return array;
+}
+
+void
+text_append_bytes(Text *text, const void *bytes, size_t size)
+{
+	text->data = memory_grow(text->data, &text->capacity, text->length + size + 1, 1);
+	if (size > 0)
+		memcpy(text->data + text->length, bytes, size);
+	text->length += size;
+	text->data[text->length] = '\0';
+}
+
+void
+text_append(Text *text, const char *string)
+{
+	text_append_bytes(text, string, strlen(string));
+}
+
+void
+text_printf(Text *text, const char *format, ...)
+{
+	va_list arguments;
+	char *string = NULL;
+	int length;
+
+	va_start(arguments, format);
+	length = vasprintf(&string, format, arguments);
+	va_end(arguments);
+	memory_check(length < 0 ? NULL : string);
+	text_append_bytes(text, string, (size_t) length);
+	free(string);
+}
+
+const char *
+text_string(const Text *text)
+{
+	return text->data == NULL ? "" : text->data;
+}
+
+void
+text_clear(Text *text)
+{
+	free(text->data);
+	*text = (Text){0};
+}

@@ -1,0 +1,35 @@
+/* A string that grows. Memory that cannot be had ends the process: a coordinator without memory cannot go on. */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+typedef struct Text
+{
+	char *data; /* NUL-terminated; NULL while empty */
+	size_t length;
+	size_t capacity;
+} Text;
+
+void text_append(Text *text, const char *string);
+void text_append_bytes(Text *text, const void *bytes, size_t size);
+void text_printf(Text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The string, never NULL. */
+const char *text_string(const Text *text);
+
+/* Frees what the text holds and empties it. */
+void text_clear(Text *text);
+
+/* malloc/strdup/asprintf that never return NULL. The caller frees. */
+void *memory_allocate(size_t size); /* zeroed */
+char *memory_duplicate(const char *string);
+char *memory_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Grows an array to hold at least `needed` elements, doubling; new room is zeroed. */
+void *memory_grow(void *array, size_t *capacity, size_t needed, size_t element_size);
+
+#define _cleanup_text_ __attribute__((cleanup(text_clear)))
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * Reads a machine's activity page (lttle/activity_page.h) and judges it. What the machine wrote is not trusted:
+ * magic, version and sizes are checked, slots of processes that do not live are passed over, nothing is followed
+ * but the one address of a wait event, which is read from the machine's own process.
+ */
+#ifndef HOST_ACTIVITY_H
+#define HOST_ACTIVITY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "lttle/activity_page.h"
+
+/* A plain copy of a slot. */
+typedef struct ActivitySlot
+{
+	uint32_t pid; /* as the machine knows it */
+	uint32_t kind;
+	uint32_t state;
+	uint32_t lock_count;
+	uint64_t since_ns;
+	uint64_t statements;
+	uint64_t wait_event_address;
+	char lock_name[LTTLE_ACTIVITY_NAME_BYTES]; /* always NUL-terminated, printable */
+} ActivitySlot;
+
+typedef struct ActivityPage
+{
+	uint32_t postmaster_pid;
+	uint32_t client_read_event;
+	uint64_t created_ns;
+	uint32_t transaction_hold_ms;
+	uint64_t last_exit_ns;
+	ActivitySlot *slots; /* only those with a pid */
+	size_t slot_count;
+} ActivityPage;
+
+/* Reads the page with pread. -ENOENT when there is none; -EBADMSG with what is wrong when it can't be believed. */
+int activity_page_read(const char *path, ActivityPage *ret_page, Error *err) MUST_CHECK;
+void activity_page_clear(ActivityPage *page);
+
+/* A process of the machine: its number on the host and in the machine (NSpid in /proc/PID/status). */
+typedef struct MachineProcess
+{
+	pid_t pid;
+	pid_t inner_pid;
+} MachineProcess;
+
+/* Fills in inner_pid for each host pid; a process that is gone is left out. The caller frees the array. */
+int machine_processes_read(const pid_t *pids, size_t count, MachineProcess **ret_processes, size_t *ret_count,
+						   Error *err) MUST_CHECK;
+
+/* Why a machine is awake; the strings of activity_reason_name are part of the API ("statement", "transaction", …). */
+typedef enum ActivityReason
+{
+	ACTIVITY_NONE,
+	ACTIVITY_STATEMENT,
+	ACTIVITY_TRANSACTION,
+	ACTIVITY_LOCK,
+	ACTIVITY_AUTOVACUUM,
+	ACTIVITY_REPLICATION,
+	ACTIVITY_WORKER,
+	ACTIVITY_CONNECTION, /* connection-aware, and a client is connected */
+	ACTIVITY_LOGIN		 /* a session that has not yet read its first command */
+} ActivityReason;
+
+const char *activity_reason_name(ActivityReason reason);
+
+typedef struct ActivityVerdict
+{
+	ActivityReason reason;	/* ACTIVITY_NONE: nothing is going on */
+	char detail[128];		/* "pid 57, for 3 s", "lock 'migration' of pid 57" */
+	uint64_t recheck_ns;	/* busy: 0, or when what keeps it busy ends by itself (an open transaction's hold) */
+	uint64_t idle_since_ns; /* not busy: when the last session became idle or ended; 0 when there never was one */
+} ActivityVerdict;
+
+typedef struct ActivityPolicy
+{
+	bool connection_aware; /* any open client session keeps the machine awake */
+	uint64_t now_ns;
+} ActivityPolicy;
+
+/* Pure: judges a page against the living processes. */
+void activity_judge(const ActivityPage *page, const MachineProcess *processes, size_t process_count,
+					const ActivityPolicy *policy, ActivityVerdict *ret_verdict);
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * The door of a sleeping machine: everything through which a client can reach it, watched in one epoll set of the
+ * coordinator, so that thousands of sleeping machines cost nothing.
+ *
+ * What wakes: a byte on an established connection that is not just its end (Terminate, FIN, RST); a connection that
+ * waits to be accepted and has sent data. What does not: connect and close, connect and silence, keepalives.
+ * A silent connection that the kernel promoted to the accept queue gives no event of its own when it speaks later;
+ * while there is one, a packet socket on the machine's link with a filter for TCP segments that carry data reports it.
+ */
+#ifndef HOST_DOOR_H
+#define HOST_DOOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "host/sockets.h"
+
+struct event_base;
+
+typedef struct DoorKeeper DoorKeeper; /* the epoll set; one in the coordinator */
+typedef struct Door Door;			  /* one sleeping machine's */
+
+typedef struct DoorKnock
+{
+	char peer[64];	  /* "10.88.0.1:51234" */
+	const char *kind; /* "connection" (a new client) or "session" (a byte on an open one) */
+} DoorKnock;
+
+/* Called in the loop, once, when a client must be served. The door stays open until door_close. */
+typedef void (*DoorKnocked)(void *context, const DoorKnock *knock);
+
+int door_keeper_new(struct event_base *loop, DoorKeeper **ret_keeper, Error *err) MUST_CHECK;
+void door_keeper_free(DoorKeeper *keeper);
+
+typedef struct DoorSpec
+{
+	SocketSet *sockets;	   /* taken over on success: the set is emptied */
+	int namespace_fd;	   /* borrowed during the call */
+	const char *host_link; /* the host's end of the veth pair */
+	DoorKnocked knocked;
+	void *context;
+} DoorSpec;
+
+/* Watches, level-triggered for what is already there: a byte that came before this call knocks at once. */
+int door_open(DoorKeeper *keeper, const DoorSpec *spec, Door **ret_door, Error *err) MUST_CHECK;
+
+/* Takes everything out of the epoll set, then closes the duplicates. After it the machine may be thawed. NULL: nothing.
+ */
+void door_close(Door *door);
+
+#endif

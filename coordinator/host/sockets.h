@@ -1,0 +1,80 @@
+/*
+ * The sockets of a frozen machine: duplicates of every TCP and Unix stream socket that its processes hold, taken with
+ * pidfd_getfd(2), and what the kernel says about the ones that no process holds yet.
+ *
+ * A duplicate keeps the socket's description alive. It must be out of every epoll set before it is closed (the
+ * description lives on in the machine, so closing does not take it out), and it must be closed before the machine
+ * runs again: a backend that exits while we hold a duplicate leaves its client without the end of the connection.
+ */
+#ifndef HOST_SOCKETS_H
+#define HOST_SOCKETS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+typedef enum MachineSocketKind
+{
+	SOCKET_LISTENER,	   /* TCP, listening */
+	SOCKET_CONNECTION,	   /* TCP, connected: a client's session, or one that the machine opened itself */
+	SOCKET_UNIX_CONNECTION /* Unix stream, connected: both ends are inside the machine */
+} MachineSocketKind;
+
+typedef struct MachineSocket
+{
+	int fd;	   /* our duplicate, close-on-exec */
+	pid_t pid; /* a process that holds it, in our PID namespace */
+	uint64_t inode;
+	MachineSocketKind kind;
+	uint16_t local_port; /* host byte order; 0 for Unix sockets */
+	struct sockaddr_storage peer;
+	uint32_t unread_bytes;	 /* SIOCINQ */
+	uint32_t unsent_bytes;	 /* SIOCOUTQ: sent but not acknowledged, or not sent */
+	uint64_t received_bytes; /* TCP_INFO tcpi_bytes_received: 0 for a client that has never spoken */
+} MachineSocket;
+
+typedef struct SocketSet
+{
+	MachineSocket *sockets;
+	size_t count;
+	size_t capacity;
+} SocketSet;
+
+/*
+ * Collects the sockets of these processes, each inode once (the holder with the highest PID is named, since a
+ * postmaster's children hold what it holds). A process that vanishes meanwhile is passed over.
+ */
+int socket_set_collect(const pid_t *pids, size_t count, SocketSet *ret_set, Error *err) MUST_CHECK;
+
+/* Closes every duplicate and frees the array. */
+void socket_set_clear(SocketSet *set);
+
+/* TCP_DEFER_ACCEPT on every listener of the set, so that a bare TCP connect does not reach the server. */
+void socket_set_defer_accept(const SocketSet *set, unsigned seconds);
+
+/* Writes "10.88.0.1:51234" or "[fd00::1]:51234" into text of at least 64 bytes. */
+void socket_format_peer(const struct sockaddr_storage *peer, char text[64]);
+
+/* A netlink socket of the sock_diag family inside a network namespace. The caller closes it. */
+int sockdiag_open(int namespace_fd, int *ret_fd, Error *err) MUST_CHECK;
+
+typedef struct PendingConnections
+{
+	unsigned speaking;				 /* nobody has accepted them yet, and they have sent data */
+	unsigned silent;				 /* not accepted, nothing sent */
+	unsigned finished;				 /* not accepted, closed by the client without data */
+	struct sockaddr_storage speaker; /* one of the speaking ones */
+} PendingConnections;
+
+/* Counts the connections to `port` (host byte order) that wait to be accepted: sock_diag shows them with inode 0. */
+int sockdiag_count_pending(int diag_fd, uint16_t port, PendingConnections *ret_pending, Error *err) MUST_CHECK;
+
+/* Counts sockets that listen on `port`, and established connections to it. Either output may be NULL. */
+int sockdiag_count_port(int diag_fd, uint16_t port, unsigned *ret_listening, unsigned *ret_established,
+						Error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * A volume: an ext4 file system in a sparse file, attached to a loop device and mounted. Machines get its data/
+ * directory, so lost+found is never in the way. The size is a real limit.
+ *
+ * Files: <state>/volumes/<namespace>/<name>.ext4 and the mount point <state>/volumes/<namespace>/<name>.
+ */
+#ifndef HOST_VOLUME_H
+#define HOST_VOLUME_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "host/names.h"
+
+typedef struct HostVolume
+{
+	char image_path[384];
+	char mount_path[384];
+	char data_path[400]; /* <mount_path>/data */
+} HostVolume;
+
+typedef struct VolumeUsage
+{
+	uint64_t size_bytes;	/* of the file system */
+	uint64_t used_bytes;	/* 0 when not mounted */
+	uint64_t on_disk_bytes; /* what the sparse file really takes */
+	bool mounted;
+} VolumeUsage;
+
+void volume_plan(const HostLayout *layout, const char *name_space, const char *name, HostVolume *ret_volume);
+
+/* Makes the sparse file and the file system (mkfs.ext4). Whole or not at all: written aside, then renamed.
+ * -EEXIST when there is one. Runs programs: for a job's child. */
+int volume_create(const HostVolume *volume, uint64_t size_bytes, Error *err) MUST_CHECK;
+
+/* Attaches and mounts it (idempotent), makes data/ with this owner and mode 0700 when it isn't there. The loop device
+ * is attached with autoclear, so that unmounting frees it. read_only mounts it ro. For a job's child. */
+int volume_mount(const HostVolume *volume, uid_t owner, gid_t group, bool read_only, Error *err) MUST_CHECK;
+
+/* Unmounts it; not mounted is no error. -EBUSY while in use. For a job's child. */
+int volume_unmount(const HostVolume *volume, Error *err) MUST_CHECK;
+
+/* Unmounts and removes file and mount point. For a job's child. */
+int volume_remove(const HostVolume *volume, Error *err) MUST_CHECK;
+
+int volume_read_usage(const HostVolume *volume, VolumeUsage *ret_usage, Error *err) MUST_CHECK;
+
+#endif
