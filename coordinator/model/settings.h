@@ -1,0 +1,54 @@
+/*
+ * Settings of lttled, /etc/lttle/lttled.yaml. Every key has a default; the table in settings.c also prints
+ * docs/reference/settings.md. Errors name file, line, column and key.
+ */
+#ifndef MODEL_SETTINGS_H
+#define MODEL_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "model/spec.h"
+
+typedef enum ZramMode
+{
+	ZRAM_OFF,
+	ZRAM_ON,  /* always make one */
+	ZRAM_AUTO /* only when the host has no swap */
+} ZramMode;
+
+typedef struct Settings
+{
+	char state_directory[256]; /* state-directory: /var/lib/lttle */
+	char run_directory[256];   /* run-directory: /run/lttle */
+	char socket_path[108];	   /* socket: <run-directory>/lttle.sock */
+	char socket_group[64];	   /* socket-group: lttle; ignored with a warning when there is no such group */
+	char name_prefix[16];	   /* name-prefix: lttle; cgroups, links, nft tables; [a-z][a-z0-9]{0,7} */
+	uint32_t subnet_address;   /* subnet: 10.88.0.0/16 */
+	unsigned subnet_bits;
+	LogLevel log_level;			   /* log-level: info */
+	bool reclaim;				   /* reclaim: true; give the memory of suspended machines back */
+	bool pin_images;			   /* pin-images: true; keep a server's program files in memory once per host */
+	uint64_t hot_set_bytes;		   /* hot-set: 4Mi; 0 keeps none */
+	ZramMode zram;				   /* zram.mode: off */
+	uint64_t zram_bytes;		   /* zram.size: 0 is twice the host's memory */
+	uint64_t prepare_timeout_ms;   /* prepare-timeout: 5s; how long the extension may take to answer PREPARE */
+	uint64_t freeze_timeout_ms;	   /* freeze-timeout: 2s */
+	uint64_t boot_timeout_ms;	   /* boot-timeout: 5m; from launch to ready */
+	uint64_t stop_timeout_ms;	   /* stop-timeout: 30s; then SIGKILL */
+	uint64_t restart_delay_ms;	   /* restart-delay: 500ms; doubled after each crash ... */
+	uint64_t restart_delay_max_ms; /* restart-delay-max: 1m; ... up to this */
+	uint64_t defer_accept_seconds; /* defer-accept: 60s; how long a silent new connection is kept from the server */
+} Settings;
+
+void settings_defaults(Settings *ret_settings);
+
+/* Reads a file over the defaults. -ENOENT when it isn't there; -EINVAL with diagnostics. */
+int settings_read(const char *path, Settings *ret_settings, DiagnosticList *diagnostics, Error *err) MUST_CHECK;
+
+struct Text;
+void settings_reference_print(struct Text *out);
+
+#endif
