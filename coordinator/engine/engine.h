@@ -1,0 +1,120 @@
+/*
+ * The engine: all machines of this coordinator, and everything that can be asked of them. The API layer is its only
+ * user besides main. Everything runs in the event loop's thread; what takes time ends in a callback, which may also
+ * be called before the function returns.
+ *
+ * JSON that comes from here is the API's (docs/openapi.yaml describes it); objects are the caller's to decref.
+ */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "model/settings.h"
+#include "model/spec.h"
+
+struct event_base;
+struct json_t;
+
+typedef struct Engine Engine;
+
+/* Opens the store, cleans up what a killed coordinator left, adopts machines that live. */
+int engine_start(struct event_base *loop, const Settings *settings, Engine **ret_engine, Error *err) MUST_CHECK;
+
+/* Lets go of everything without stopping a machine: they go on, frozen ones stay frozen and are adopted again. */
+void engine_free(Engine *engine);
+
+/* result: 0 or negative errno; body: NULL or the answer, borrowed. -ENOENT, -EEXIST, -EBUSY, -EINVAL and -ETIMEDOUT
+ * mean what they say; anything else is a failure of the host. */
+typedef void (*EngineDone)(void *context, int result, struct json_t *body, const Error *err);
+
+/*
+ * Deploys a file: checks all of it, then applies all of it. Diagnostics are for the caller to format with `file`.
+ * On success the body is {"results": [{"kind", "namespace", "name", "action": "created"|"changed"|"unchanged",
+ * "changes": ["resources.memory: 256 MiB → 512 MiB", …]}, …]} in the file's order. Machines start in the background.
+ */
+typedef void (*EngineDeployed)(void *context, int result, struct json_t *body, const DiagnosticList *diagnostics,
+							   const Error *err);
+void engine_deploy(Engine *engine, const char *text, size_t size, EngineDeployed done, void *context);
+
+/* Names: with prefix, `name` may be a unique prefix of a machine's name; -ENOENT, or -ENOTUNIQ when it fits several
+ * (the message lists them). */
+int engine_resolve_machine(Engine *engine, const char *name_space, const char *name, bool prefix,
+						   char ret_name[NAME_MAX_BYTES + 1], Error *err) MUST_CHECK;
+
+/* name_space NULL: all. A JSON array / an object. */
+struct json_t *engine_list_apps(Engine *engine, const char *name_space);
+struct json_t *engine_list_machines(Engine *engine, const char *name_space);
+struct json_t *engine_list_volumes(Engine *engine, const char *name_space);
+struct json_t *engine_list_images(Engine *engine);
+struct json_t *engine_list_events(Engine *engine, const char *name_space, const char *name, unsigned last);
+int engine_get_app(Engine *engine, const char *name_space, const char *name, struct json_t **ret_app,
+				   Error *err) MUST_CHECK;
+int engine_get_machine(Engine *engine, const char *name_space, const char *name, struct json_t **ret_machine,
+					   Error *err) MUST_CHECK;
+int engine_get_volume(Engine *engine, const char *name_space, const char *name, struct json_t **ret_volume,
+					  Error *err) MUST_CHECK;
+
+/* Stops the machine, gives everything back, forgets the app. Done when nothing is left. */
+void engine_delete_app(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
+/* -EBUSY (with the app's name) while an app uses it. */
+void engine_delete_volume(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
+
+/* Stops it in order and starts it again. Done when it is ready, or has failed. */
+void engine_restart_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
+/* Suspends it now. -EBUSY with the reason when it is not quiet. Done when frozen. */
+void engine_suspend_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
+/* Wakes it (also starts a stopped one). Done when it runs; it goes back to sleep by its own rules. */
+void engine_wake_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
+
+/* Imports an image under a name from skopeo's notation of a source, e.g. "oci-archive:/path". */
+void engine_import_image(Engine *engine, const char *name, const char *source, EngineDone done, void *context);
+
+/*
+ * Waits for a phase. Done at once when it is in it; -ETIMEDOUT after timeout_ms; -ENOENT when the machine goes away.
+ * The body is the machine.
+ */
+typedef struct EngineWait EngineWait;
+EngineWait *engine_wait_phase(Engine *engine, const char *name_space, const char *name, const char *phase,
+							  uint64_t timeout_ms, EngineDone done, void *context);
+/* Cancels a wait whose done has not been called. */
+void engine_wait_cancel(EngineWait *wait);
+
+/* Where the machine's log is. -ENOENT. */
+int engine_log_path(Engine *engine, const char *name_space, const char *name, char ret_path[512],
+					Error *err) MUST_CHECK;
+
+/*
+ * Runs a program in a machine. Wakes it first and keeps it awake until the program has ended. The descriptors are
+ * borrowed: the caller may close its copies in `started`. With terminal they are one side of a pseudo-terminal.
+ */
+typedef struct EngineExec EngineExec;
+typedef struct EngineExecSpec
+{
+	const char *name_space;
+	const char *name;
+	const char *const *argv;		/* NULL-terminated, copied */
+	const char *const *environment; /* extra KEY=value such as TERM, NULL-terminated; NULL: none */
+	bool terminal;
+	int stdin_fd;
+	int stdout_fd;
+	int stderr_fd;
+	/* result 0: it runs. Otherwise nothing more is called. */
+	void (*started)(void *context, int result, const Error *err);
+	/* exit_status as a shell gives it: 0 to 255, 128 + signal. */
+	void (*exited)(void *context, int exit_status);
+	void *context;
+} EngineExecSpec;
+EngineExec *engine_exec(Engine *engine, const EngineExecSpec *spec);
+/* The client has gone: ends the program (SIGHUP, then SIGKILL after 5 s). started and exited are no longer called. */
+void engine_exec_cancel(EngineExec *exec);
+
+/* What `lttle doctor` shows: {"checks": [{"name", "status": "ok"|"warning"|"missing", "finding", "consequence"}]}.
+ * Probes in a child. */
+void engine_doctor(Engine *engine, EngineDone done, void *context);
+
+#endif
