@@ -1,0 +1,149 @@
+/* Slow work beside the event loop; see job.h. */
+#include "base/job.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/child.h"
+#include "base/cleanup.h"
+#include "base/text.h"
+
+struct Job
+{
+	char *name;
+	pid_t pid;
+	int result_fd;
+	size_t output_bytes;
+	JobDone done;
+	void *context;
+	struct event *result_event;
+};
+
+/* What the child writes into the pipe, at once; the output follows. */
+typedef struct JobResult
+{
+	int result;
+	Error error;
+} JobResult;
+
+static void __attribute__((noreturn)) job_run_child(const JobSpec *spec, int result_fd)
+{
+	char message[JOB_MAX_OUTPUT_BYTES] = {0};
+	char output[JOB_MAX_OUTPUT_BYTES] = {0};
+	JobResult result = {0};
+	sigset_t none;
+
+	/* A coordinator that dies takes its unfinished work along: whoever adopts the machine starts from what is there. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	setpgid(0, 0);
+	for (int number = 1; number < NSIG; number++)
+		signal(number, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+
+	result.result = spec->function(spec->input, output, &result.error);
+	if (result.result < 0 && result.error.message[0] == '\0')
+		error_set_errno(&result.error, -result.result, "%s", spec->name);
+	memcpy(message, &result, sizeof(result));
+	memcpy(message + sizeof(result), output, spec->output_bytes);
+	if (write(result_fd, message, sizeof(result) + spec->output_bytes) < 0)
+		_exit(1);
+	_exit(0);
+}
+
+static void
+job_free(Job *job)
+{
+	if (job->result_event != NULL)
+		event_free(job->result_event);
+	if (job->result_fd >= 0)
+		close(job->result_fd);
+	free(job->name);
+	free(job);
+}
+
+/* The pipe has the result, has been closed without one, or the deadline has passed. */
+static void
+job_handle_result(evutil_socket_t fd, short what, void *context)
+{
+	Job *job = context;
+	char message[JOB_MAX_OUTPUT_BYTES];
+	JobResult result;
+	ssize_t got = (what & EV_TIMEOUT) ? 0 : read(fd, message, sizeof(message));
+
+	if (got == (ssize_t) (sizeof(result) + job->output_bytes))
+		memcpy(&result, message, sizeof(result));
+	else if (what & EV_TIMEOUT)
+		result.result = error_set(&result.error, -ETIMEDOUT, "%s: took too long and was ended", job->name);
+	else
+		result.result = error_set(&result.error, -EIO, "%s: the process that did it died", job->name);
+	if (got <= 0)
+		kill(-job->pid, SIGKILL);
+	job->done(job->context, result.result, message + sizeof(result), &result.error);
+	job_free(job);
+}
+
+int
+job_start(struct event_base *loop, const JobSpec *spec, Job **ret_job, Error *err)
+{
+	struct timeval timeout = {.tv_sec = (time_t) (spec->timeout_ms / 1000),
+							  .tv_usec = (suseconds_t) (spec->timeout_ms % 1000 * 1000)};
+	int pipe_fds[2];
+	Job *job;
+	pid_t pid;
+
+	if (sizeof(JobResult) + spec->output_bytes > JOB_MAX_OUTPUT_BYTES)
+		return error_set(err, -EINVAL, "%s: the result is too large", spec->name);
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return error_set_errno(err, errno, "%s: pipe", spec->name);
+	pid = fork();
+	if (pid < 0)
+	{
+		int saved = errno;
+
+		close(pipe_fds[0]);
+		close(pipe_fds[1]);
+		return error_set_errno(err, saved, "%s: fork", spec->name);
+	}
+	if (pid == 0)
+	{
+		close(pipe_fds[0]);
+		job_run_child(spec, pipe_fds[1]);
+	}
+	close(pipe_fds[1]);
+	setpgid(pid, pid); /* in both processes, so that it is done whichever runs first */
+
+	job = memory_allocate(sizeof(*job));
+	*job = (Job){.name = memory_duplicate(spec->name),
+				 .pid = pid,
+				 .result_fd = pipe_fds[0],
+				 .output_bytes = spec->output_bytes,
+				 .done = spec->done,
+				 .context = spec->context};
+	job->result_event = event_new(loop, job->result_fd, EV_READ, job_handle_result, job);
+	if (job->result_event == NULL || event_add(job->result_event, &timeout) < 0)
+	{
+		kill(-pid, SIGKILL);
+		job_free(job);
+		return error_set(err, -ENOMEM, "%s: out of memory", spec->name);
+	}
+	*ret_job = job;
+	return 0;
+}
+
+void
+job_cancel(Job *job)
+{
+	if (job == NULL)
+		return;
+	kill(-job->pid, SIGKILL);
+	job_free(job);
+}
