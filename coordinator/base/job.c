@@ -85,7 +85,7 @@ job_handle_result(evutil_socket_t fd, short what, void *context)
 		result.result = error_set(&result.error, -ETIMEDOUT, "%s: took too long and was ended", job->name);
 	else
 		result.result = error_set(&result.error, -EIO, "%s: the process that did it died", job->name);
-	if (got <= 0)
+	if (what & EV_TIMEOUT)
 		kill(-job->pid, SIGKILL);
 	job->done(job->context, result.result, message + sizeof(result), &result.error);
 	job_free(job);

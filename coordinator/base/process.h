@@ -14,8 +14,15 @@
  * argv: NULL-terminated; argv[0] is looked up in PATH. timeout_ms: > 0, then the process group is killed.
  * ret_output: NULL, or receives standard output (at most 1 MiB), which the caller frees.
  * Errors: -ENOENT program not found; -ETIMEDOUT; -EIO when it exits with another status than 0: the message then
- * carries the last lines of its standard error.
+ * carries the last lines of its standard error (and of its standard output, where ret_output is NULL);
+ * -EFBIG when the output is longer. The program dies with the caller (PR_SET_PDEATHSIG).
  */
 int process_run(const char *const argv[], uint64_t timeout_ms, char **ret_output, Error *err) MUST_CHECK;
+
+/*
+ * For a forked child that is about to become somebody else: default actions for every signal and an empty mask. What
+ * the daemon ignores or blocks would otherwise be ignored or blocked in the program for ever.
+ */
+void process_reset_signals(void);
 
 #endif
