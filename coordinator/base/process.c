@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -24,6 +25,7 @@
 #define COMPLAINT_BYTES	   400 /* of standard error, in an error message */
 #define COMPLAINT_KEEP	   4096
 #define EXEC_FAILED_STATUS 127
+#define DEFAULT_PATH	   "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 typedef struct Pipe
 {
@@ -96,6 +98,50 @@ process_reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static const char *
+environment_find(const char *const environment[], const char *name)
+{
+	size_t length = strlen(name);
+
+	for (size_t i = 0; environment[i] != NULL; i++)
+		if (strncmp(environment[i], name, length) == 0 && environment[i][length] == '=')
+			return environment[i] + length + 1;
+	return NULL;
+}
+
+int
+process_exec(const char *const argv[], const char *const environment[])
+{
+	const char *search = environment_find(environment, "PATH");
+	int result = -ENOENT;
+
+	if (strchr(argv[0], '/') != NULL)
+	{
+		execve(argv[0], (char *const *) argv, (char *const *) environment);
+		return -errno;
+	}
+	if (search == NULL || argv[0][0] == '\0')
+		search = argv[0][0] == '\0' ? "" : DEFAULT_PATH;
+	while (*search != '\0')
+	{
+		size_t length = strcspn(search, ":");
+		char path[PATH_MAX];
+
+		if (length > 0 &&
+			(size_t) snprintf(path, sizeof(path), "%.*s/%s", (int) length, search, argv[0]) < sizeof(path))
+		{
+			execve(path, (char *const *) argv, (char *const *) environment);
+			/* A file that may not be run is remembered, but a later directory may have a better one. */
+			if (errno != ENOENT && errno != ENOTDIR && (errno != EACCES || access(path, F_OK) == 0))
+				result = -errno;
+			if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+				return result;
+		}
+		search += length + (search[length] == ':');
+	}
+	return result;
+}
+
 static _Noreturn void
 child_exec(const Running *running, const char *const argv[], pid_t parent)
 {
@@ -110,8 +156,9 @@ child_exec(const Running *running, const char *const argv[], pid_t parent)
 		_exit(EXEC_FAILED_STATUS);
 	if (null_fd >= 0 && dup2(null_fd, STDIN_FILENO) >= 0 && dup2(output_fd, STDOUT_FILENO) >= 0 &&
 		dup2(running->complaint.write_fd, STDERR_FILENO) >= 0)
-		execvp(argv[0], (char *const *) argv);
-	problem = errno;
+		problem = -process_exec(argv, (const char *const *) environ);
+	else
+		problem = errno;
 	if (write(running->failure.write_fd, &problem, sizeof(problem)) < 0)
 		_exit(EXEC_FAILED_STATUS + 1);
 	_exit(EXEC_FAILED_STATUS);
@@ -198,15 +245,13 @@ running_follow(Running *running, uint64_t timeout_ms, Error *err)
 
 		if (ready < 0 && errno != EINTR)
 			return error_set_errno(err, errno, "%s: poll", running->name);
+		if (ended && (ready == 0 || left_ms == 0))
+			return 0;
+		if (left_ms == 0 && polled[2].revents == 0)
+			return error_set(err, -ETIMEDOUT, "%s: did not end within %llu ms", running->name,
+							 (unsigned long long) timeout_ms);
 		if (ready <= 0)
-		{
-			if (ended)
-				return 0;
-			if (ready == 0 && left_ms == 0)
-				return error_set(err, -ETIMEDOUT, "%s: did not end within %llu ms", running->name,
-								 (unsigned long long) timeout_ms);
 			continue;
-		}
 		if (polled[0].revents != 0)
 			result = collect(&running->output.read_fd, &running->output_text, 0, running->name, err);
 		if (result == 0 && polled[1].revents != 0)

@@ -25,4 +25,10 @@ int process_run(const char *const argv[], uint64_t timeout_ms, char **ret_output
  */
 void process_reset_signals(void);
 
+/*
+ * Replaces the calling process as execvpe(3) does, but looks argv[0] up in the PATH of `environment`, and never hands a
+ * file of unknown format to a shell. Returns a negative errno only: -ENOENT when no such program was found.
+ */
+int process_exec(const char *const argv[], const char *const environment[]);
+
 #endif
