@@ -14,6 +14,14 @@
 #include "base/error.h"
 #include "lttle/activity_page.h"
 
+/* What a process waits for, as its own wait event says. */
+typedef enum ActivityWait
+{
+	ACTIVITY_WAIT_UNKNOWN, /* not read, or not readable */
+	ACTIVITY_WAIT_CLIENT,  /* for the next message of its client */
+	ACTIVITY_WAIT_OTHER	   /* for something else, or it runs */
+} ActivityWait;
+
 /* A plain copy of a slot. */
 typedef struct ActivitySlot
 {
@@ -24,6 +32,7 @@ typedef struct ActivitySlot
 	uint64_t since_ns;
 	uint64_t statements;
 	uint64_t wait_event_address;
+	ActivityWait wait;						   /* filled in by activity_page_read_waits */
 	char lock_name[LTTLE_ACTIVITY_NAME_BYTES]; /* always NUL-terminated, printable */
 } ActivitySlot;
 
@@ -49,9 +58,19 @@ typedef struct MachineProcess
 	pid_t inner_pid;
 } MachineProcess;
 
-/* Fills in inner_pid for each host pid; a process that is gone is left out. The caller frees the array. */
+/* Fills in inner_pid for each host pid; a process that is gone or a zombie is left out. Sorted by inner_pid.
+ * The caller frees the array. */
 int machine_processes_read(const pid_t *pids, size_t count, MachineProcess **ret_processes, size_t *ret_count,
 						   Error *err) MUST_CHECK;
+
+/* The process with this number in the machine, from an array sorted by it; NULL when there is none. */
+const MachineProcess *machine_process_find(const MachineProcess *processes, size_t count, uint32_t inner_pid);
+
+/*
+ * Reads the wait event of the slots for which the state alone does not tell whether they are busy: fast-path calls and
+ * walsenders. all: of every session (on a frozen machine). One process_vm_readv(2) each; never blocks.
+ */
+void activity_page_read_waits(ActivityPage *page, const MachineProcess *processes, size_t process_count, bool all);
 
 /* Why a machine is awake; the strings of activity_reason_name are part of the API ("statement", "transaction", …). */
 typedef enum ActivityReason
@@ -83,8 +102,23 @@ typedef struct ActivityPolicy
 	uint64_t now_ns;
 } ActivityPolicy;
 
-/* Pure: judges a page against the living processes. */
+/*
+ * Pure: judges a page against the living processes (sorted by inner_pid). A session that began after the processes
+ * were listed is missing, and is found at the next look. Without activity_page_read_waits fast-path calls and
+ * walsenders count as busy.
+ */
 void activity_judge(const ActivityPage *page, const MachineProcess *processes, size_t process_count,
 					const ActivityPolicy *policy, ActivityVerdict *ret_verdict);
+
+/* Page, processes, waits and judgement in one call: what the engine asks of a running machine. Errors as
+ * activity_page_read. */
+int activity_observe(const char *path, const pid_t *pids, size_t pid_count, const ActivityPolicy *policy,
+					 ActivityVerdict *ret_verdict, Error *err) MUST_CHECK;
+
+/* True for a client's session or a walsender (and for a kind that is not known). */
+bool activity_slot_is_session(const ActivitySlot *slot);
+
+/* When a transaction that is open since slot->since_ns stops to count. A time in the future counts as now. */
+uint64_t activity_slot_hold_end(const ActivitySlot *slot, uint32_t hold_ms, uint64_t now_ns);
 
 #endif

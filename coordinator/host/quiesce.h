@@ -28,11 +28,30 @@ typedef struct QuiesceSpec
 typedef struct QuiesceReport
 {
 	bool quiet;
-	ActivityVerdict verdict; /* why not; detail is filled in for socket findings too (reason STATEMENT or LOGIN) */
-	unsigned sessions;		 /* client sessions that sleep with the machine */
+	ActivityVerdict
+		verdict;	   /* why not; detail is filled in for socket findings too (reason STATEMENT, LOGIN or WORKER) */
+	unsigned sessions; /* client sessions that sleep with the machine */
 } QuiesceReport;
 
-/* Looks. When quiet, ret_sockets holds the duplicates to watch and is the caller's; otherwise it is empty. */
+/* What the decision is made over. */
+typedef struct QuiesceView
+{
+	const ActivityPage *page; /* with every session's wait read */
+	const MachineProcess *processes;
+	size_t process_count;
+	const SocketSet *sockets; /* listeners too: they tell a client's connection from one that the machine opened */
+	const ActivityPolicy *policy;
+} QuiesceView;
+
+/*
+ * Pure: decides. Unread input of a client always counts. Output on its way counts for the first five seconds of a
+ * session's rest only: the kernel sends and repeats for a frozen process too, and a client that vanished must not keep
+ * the machine awake. Connections that a resting process opened itself do not count.
+ */
+void quiesce_decide(const QuiesceView *view, QuiesceReport *ret_report);
+
+/* Looks. When quiet, ret_sockets holds the duplicates to watch and is the caller's; otherwise it is empty.
+ * Blocks for no longer than it takes to read /proc (a third of a millisecond for a small server). */
 int quiesce_inspect(const QuiesceSpec *spec, QuiesceReport *ret_report, SocketSet *ret_sockets, Error *err) MUST_CHECK;
 
 #endif

@@ -56,6 +56,9 @@ void socket_set_clear(SocketSet *set);
 /* TCP_DEFER_ACCEPT on every listener of the set, so that a bare TCP connect does not reach the server. */
 void socket_set_defer_accept(const SocketSet *set, unsigned seconds);
 
+/* True when a listener of the set has this port: a connection on another port was opened by the machine itself. */
+bool socket_set_listens_on(const SocketSet *set, uint16_t port);
+
 /* Writes "10.88.0.1:51234" or "[fd00::1]:51234" into text of at least 64 bytes. */
 void socket_format_peer(const struct sockaddr_storage *peer, char text[64]);
 

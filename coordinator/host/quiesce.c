@@ -1,0 +1,244 @@
+/*
+ * The last look at a frozen machine; see quiesce.h. First the facts are gathered (processes, page, wait events,
+ * sockets), then a pure function decides over them.
+ */
+#include "host/quiesce.h"
+
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+
+/*
+ * How long a resting session's output may be on its way. The kernel goes on sending and repeating for a frozen process
+ * as it does for a running one that waits, so freezing never loses output; the bound is there because a client that
+ * vanished without a word (its host lost power, its link is down) keeps its data unacknowledged for up to a quarter of
+ * an hour, and must not keep the machine awake for so long.
+ */
+#define QUIESCE_DRAIN_NS (5 * NS_PER_SECOND)
+
+static void __attribute__((format(printf, 3, 4)))
+report_busy(QuiesceReport *report, ActivityReason reason, const char *format, ...)
+{
+	va_list arguments;
+
+	report->quiet = false;
+	report->verdict.reason = reason;
+	report->verdict.recheck_ns = 0;
+	va_start(arguments, format);
+	vsnprintf(report->verdict.detail, sizeof(report->verdict.detail), format, arguments);
+	va_end(arguments);
+}
+
+static const ActivitySlot *
+view_find_slot(const QuiesceView *view, pid_t pid)
+{
+	for (size_t i = 0; i < view->process_count; i++)
+	{
+		if (view->processes[i].pid != pid)
+			continue;
+		for (size_t j = 0; j < view->page->slot_count; j++)
+		{
+			const ActivitySlot *slot = &view->page->slots[j];
+
+			if (slot->pid == (uint32_t) view->processes[i].inner_pid && slot->state != LTTLE_STATE_FREE)
+				return slot;
+		}
+	}
+	return NULL;
+}
+
+/* The page calls a session idle from the end of one statement to the first hook of the next; its wait event tells
+ * whether it still waits or has already taken the next message off the socket. */
+static bool
+sessions_rest(const QuiesceView *view, QuiesceReport *report)
+{
+	for (size_t i = 0; i < view->page->slot_count; i++)
+	{
+		const ActivitySlot *slot = &view->page->slots[i];
+
+		if (slot->state == LTTLE_STATE_FREE || !activity_slot_is_session(slot) ||
+			machine_process_find(view->processes, view->process_count, slot->pid) == NULL)
+			continue;
+		report->sessions++;
+		if (slot->wait == ACTIVITY_WAIT_CLIENT)
+			continue;
+		report_busy(report, ACTIVITY_STATEMENT, "pid %u, does not wait for its client", slot->pid);
+		return false;
+	}
+	return true;
+}
+
+static bool
+address_is_loopback(const struct sockaddr_storage *address)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *) address;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *) address;
+
+	if (address->ss_family == AF_INET)
+		return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+	return address->ss_family == AF_INET6 &&
+		   (IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) ||
+			(IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) && v6->sin6_addr.s6_addr[12] == 127));
+}
+
+static uint16_t
+address_port(const struct sockaddr_storage *address)
+{
+	if (address->ss_family == AF_INET)
+		return ntohs(((const struct sockaddr_in *) address)->sin_port);
+	return address->ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *) address)->sin6_port) : 0;
+}
+
+/* The client's end of a connection whose server is the same machine. */
+static bool
+socket_is_inner_client(const QuiesceView *view, const MachineSocket *socket)
+{
+	const struct sockaddr_un *local = (const struct sockaddr_un *) &socket->peer;
+
+	if (socket->kind == SOCKET_UNIX_CONNECTION)
+		return socket->peer.ss_family == AF_UNIX && strstr(local->sun_path, "/.s.PGSQL.") != NULL;
+	return address_is_loopback(&socket->peer) && socket_set_listens_on(view->sockets, address_port(&socket->peer));
+}
+
+/* A connection of a resting session. */
+static bool
+session_socket_rests(const QuiesceView *view, const MachineSocket *socket, const ActivitySlot *slot,
+					 QuiesceReport *report)
+{
+	bool outgoing = socket->kind == SOCKET_CONNECTION && !socket_set_listens_on(view->sockets, socket->local_port);
+	uint64_t rest_ns = slot->since_ns < view->policy->now_ns ? view->policy->now_ns - slot->since_ns : 0;
+
+	/* A session at rest watches its client only: what lies in a connection that it opened itself (an idle
+	 * postgres_fdw server that shut down) stays there until its next statement, however long we wait. */
+	if (outgoing)
+		return true;
+	if (socket->unread_bytes > 0)
+	{
+		report_busy(report, ACTIVITY_STATEMENT, "pid %u, %u bytes of its client are unread", slot->pid,
+					socket->unread_bytes);
+		return false;
+	}
+	if (socket->unsent_bytes > 0 && rest_ns < QUIESCE_DRAIN_NS)
+	{
+		report_busy(report, ACTIVITY_STATEMENT, "pid %u, %u bytes are on their way to its client", slot->pid,
+					socket->unsent_bytes);
+		return false;
+	}
+	return true;
+}
+
+/* A connection of a process that is no session: the postmaster before it forks, a login, a background worker. */
+static bool
+other_socket_rests(const QuiesceView *view, const MachineSocket *socket, const ActivitySlot *slot,
+				   QuiesceReport *report)
+{
+	bool inner_client = socket_is_inner_client(view, socket);
+
+	if (inner_client || socket->kind == SOCKET_UNIX_CONNECTION)
+	{
+		/* Everything about it is seen at the server's end, except a server that has not accepted it yet. */
+		if (!inner_client || socket->unsent_bytes == 0)
+			return true;
+		report_busy(report, ACTIVITY_LOGIN, "process %d, %u bytes on their way to the server", (int) socket->pid,
+					socket->unsent_bytes);
+		return false;
+	}
+	if (socket->received_bytes == 0)
+		return true; /* a peer that has never spoken waits for nothing; the door hears it when it does */
+	if (!socket_set_listens_on(view->sockets, socket->local_port))
+	{
+		if (slot != NULL && socket->unread_bytes == 0)
+			return true; /* a worker that activity_judge found at rest keeps a connection that says nothing */
+		report_busy(report, ACTIVITY_WORKER, "process %d, with a connection that it opened", (int) socket->pid);
+		return false;
+	}
+	report_busy(report, ACTIVITY_LOGIN, "process %d, with a client that is no session yet", (int) socket->pid);
+	return false;
+}
+
+void
+quiesce_decide(const QuiesceView *view, QuiesceReport *ret_report)
+{
+	QuiesceReport report = {.quiet = true};
+
+	activity_judge(view->page, view->processes, view->process_count, view->policy, &report.verdict);
+	if (report.verdict.reason != ACTIVITY_NONE)
+		report.quiet = false;
+	else if (sessions_rest(view, &report))
+	{
+		for (size_t i = 0; i < view->sockets->count && report.quiet; i++)
+		{
+			const MachineSocket *socket = &view->sockets->sockets[i];
+			const ActivitySlot *slot = view_find_slot(view, socket->pid);
+
+			if (socket->kind == SOCKET_LISTENER)
+				continue;
+			if (slot != NULL && activity_slot_is_session(slot))
+				session_socket_rests(view, socket, slot, &report);
+			else
+				other_socket_rests(view, socket, slot, &report);
+		}
+	}
+	*ret_report = report;
+}
+
+/* Nothing in the coordinator's epoll set is for sockets whose both ends are frozen. */
+static void
+drop_unix_sockets(SocketSet *set)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < set->count; i++)
+	{
+		if (set->sockets[i].kind == SOCKET_UNIX_CONNECTION)
+			close(set->sockets[i].fd);
+		else
+			set->sockets[kept++] = set->sockets[i];
+	}
+	set->count = kept;
+}
+
+int
+quiesce_inspect(const QuiesceSpec *spec, QuiesceReport *ret_report, SocketSet *ret_sockets, Error *err)
+{
+	_cleanup_free_ pid_t *pids = NULL;
+	_cleanup_free_ MachineProcess *processes = NULL;
+	_cleanup_(activity_page_clear) ActivityPage page = {0};
+	_cleanup_(socket_set_clear) SocketSet sockets = {0};
+	QuiesceView view = {.page = &page, .sockets = &sockets, .policy = &spec->policy};
+	size_t pid_count = 0;
+	int result = cgroup_list_processes(spec->cgroups, spec->cgroup, &pids, &pid_count, err);
+
+	if (result >= 0)
+		result = machine_processes_read(pids, pid_count, &processes, &view.process_count, err);
+	if (result >= 0)
+		result = activity_page_read(spec->activity_path, &page, err);
+	if (result < 0)
+		return result;
+	view.processes = processes;
+	activity_page_read_waits(&page, processes, view.process_count, true);
+	quiesce_decide(&view, ret_report);
+	if (!ret_report->quiet)
+	{
+		*ret_sockets = (SocketSet){0};
+		return 0;
+	}
+	/* The dearer half of the look, only when the page has nothing against sleeping. */
+	result = socket_set_collect(pids, pid_count, &sockets, err);
+	if (result < 0)
+		return result;
+	quiesce_decide(&view, ret_report);
+	if (!ret_report->quiet)
+		socket_set_clear(&sockets);
+	drop_unix_sockets(&sockets);
+	*ret_sockets = sockets;
+	sockets = (SocketSet){0};
+	return 0;
+}

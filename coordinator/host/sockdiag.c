@@ -1,0 +1,240 @@
+/*
+ * Questions to the kernel about TCP sockets that no process holds, by sock_diag(7) over netlink; see sockets.h.
+ * The answers are filtered here: in a machine's namespace a dump has little more than what is asked for.
+ * libnl's idiag helpers build a list of objects for each dump, which costs more than the dump.
+ */
+#include "host/sockets.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+#define SOCKDIAG_BUFFER_BYTES 32768
+
+int
+sockdiag_open(int namespace_fd, int *ret_fd, Error *err)
+{
+	_cleanup_fd_ int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	_cleanup_fd_ int fd = -1;
+	struct timeval limit = {.tv_sec = 2};
+	int failure;
+
+	if (home < 0)
+		return error_set_errno(err, errno, "/proc/thread-self/ns/net");
+	if (setns(namespace_fd, CLONE_NEWNET) < 0)
+		return error_set_errno(err, errno, "enter the machine's network namespace");
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	failure = errno;
+	if (setns(home, CLONE_NEWNET) < 0)
+	{
+		/* Everything that would follow would happen in the wrong network. */
+		perror("return to the coordinator's network namespace");
+		abort();
+	}
+	if (fd < 0)
+		return error_set_errno(err, failure, "open a sock_diag socket");
+	/* A dump is answered within the request; the limit only guards against a kernel that answers nothing. */
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0)
+		return error_set_errno(err, errno, "limit a sock_diag socket");
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+typedef void (*DiagVisit)(void *context, const struct inet_diag_msg *message);
+
+static int
+diag_request(int diag_fd, int family, uint32_t states, uint32_t sequence, Error *err)
+{
+	struct
+	{
+		struct nlmsghdr header;
+		struct inet_diag_req_v2 request;
+	} packet = {
+		.header =
+			{
+				.nlmsg_len = sizeof(packet),
+				.nlmsg_type = SOCK_DIAG_BY_FAMILY,
+				.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+				.nlmsg_seq = sequence,
+			},
+		.request =
+			{
+				.sdiag_family = (uint8_t) family,
+				.sdiag_protocol = IPPROTO_TCP,
+				.idiag_states = states,
+			},
+	};
+	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+
+	if (sendto(diag_fd, &packet, sizeof(packet), 0, (struct sockaddr *) &kernel, sizeof(kernel)) < 0)
+		return error_set_errno(err, errno, "sock_diag: request");
+	return 0;
+}
+
+/* Handles one datagram. Returns 1 when the dump goes on, 0 when it is over. */
+static int
+diag_handle(const void *buffer, size_t size, uint32_t sequence, DiagVisit visit, void *context, Error *err)
+{
+	const struct nlmsghdr *header = buffer;
+
+	for (; NLMSG_OK(header, size); header = NLMSG_NEXT(header, size))
+	{
+		if (header->nlmsg_seq != sequence)
+			continue; /* left over from a request that was given up */
+		if (header->nlmsg_type == NLMSG_DONE)
+			return 0;
+		if (header->nlmsg_type == NLMSG_ERROR)
+		{
+			const struct nlmsgerr *failure = NLMSG_DATA(header);
+
+			return error_set_errno(err, failure->error < 0 ? -failure->error : EIO, "sock_diag: dump");
+		}
+		if (header->nlmsg_type == SOCK_DIAG_BY_FAMILY &&
+			header->nlmsg_len >= NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
+			visit(context, NLMSG_DATA(header));
+	}
+	return 1;
+}
+
+static int
+diag_dump_family(int diag_fd, int family, uint32_t states, DiagVisit visit, void *context, Error *err)
+{
+	static uint32_t last_sequence;
+	static _Alignas(struct nlmsghdr) char buffer[SOCKDIAG_BUFFER_BYTES];
+	uint32_t sequence = ++last_sequence;
+	int result = diag_request(diag_fd, family, states, sequence, err);
+
+	while (result >= 0)
+	{
+		ssize_t got = recv(diag_fd, buffer, sizeof(buffer), MSG_TRUNC);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return error_set_errno(err, errno, "sock_diag: receive");
+		if ((size_t) got > sizeof(buffer))
+			return error_set(err, -EMSGSIZE, "sock_diag: an answer of %zd bytes", got);
+		result = diag_handle(buffer, (size_t) got, sequence, visit, context, err);
+		if (result == 0)
+			return 0;
+	}
+	return result;
+}
+
+/* Visits every TCP socket of both families that is in one of the states. */
+static int
+diag_dump(int diag_fd, uint32_t states, DiagVisit visit, void *context, Error *err)
+{
+	int result = diag_dump_family(diag_fd, AF_INET, states, visit, context, err);
+
+	if (result == 0)
+		result = diag_dump_family(diag_fd, AF_INET6, states, visit, context, err);
+	return result == -ENOENT ? 0 : result; /* a kernel without IPv6 */
+}
+
+typedef struct PendingSearch
+{
+	uint16_t port;
+	PendingConnections pending;
+} PendingSearch;
+
+static void
+pending_copy_peer(const struct inet_diag_msg *message, struct sockaddr_storage *peer)
+{
+	if (message->idiag_family == AF_INET)
+	{
+		struct sockaddr_in *v4 = (struct sockaddr_in *) peer;
+
+		v4->sin_family = AF_INET;
+		v4->sin_port = message->id.idiag_dport;
+		memcpy(&v4->sin_addr, message->id.idiag_dst, sizeof(v4->sin_addr));
+	}
+	else
+	{
+		struct sockaddr_in6 *v6 = (struct sockaddr_in6 *) peer;
+
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = message->id.idiag_dport;
+		memcpy(&v6->sin6_addr, message->id.idiag_dst, sizeof(v6->sin6_addr));
+	}
+}
+
+static void
+pending_visit(void *context, const struct inet_diag_msg *message)
+{
+	PendingSearch *search = context;
+	bool closed = message->idiag_state == TCP_CLOSE_WAIT;
+
+	if (message->idiag_inode != 0 || ntohs(message->id.idiag_sport) != search->port)
+		return;
+	/* The client's FIN counts as one byte of the queue. */
+	if (message->idiag_rqueue > (closed ? 1u : 0u))
+	{
+		search->pending.speaking++;
+		pending_copy_peer(message, &search->pending.speaker);
+	}
+	else if (closed)
+		search->pending.finished++;
+	else
+		search->pending.silent++;
+}
+
+int
+sockdiag_count_pending(int diag_fd, uint16_t port, PendingConnections *ret_pending, Error *err)
+{
+	PendingSearch search = {.port = port};
+	int result = diag_dump(diag_fd, 1u << TCP_ESTABLISHED | 1u << TCP_CLOSE_WAIT, pending_visit, &search, err);
+
+	if (result < 0)
+		return result;
+	*ret_pending = search.pending;
+	return 0;
+}
+
+typedef struct PortSearch
+{
+	uint16_t port;
+	unsigned listening;
+	unsigned established;
+} PortSearch;
+
+static void
+port_visit(void *context, const struct inet_diag_msg *message)
+{
+	PortSearch *search = context;
+
+	if (ntohs(message->id.idiag_sport) != search->port)
+		return;
+	if (message->idiag_state == TCP_LISTEN)
+		search->listening++;
+	else
+		search->established++;
+}
+
+int
+sockdiag_count_port(int diag_fd, uint16_t port, unsigned *ret_listening, unsigned *ret_established, Error *err)
+{
+	PortSearch search = {.port = port};
+	int result = diag_dump(diag_fd, 1u << TCP_ESTABLISHED | 1u << TCP_LISTEN, port_visit, &search, err);
+
+	if (result < 0)
+		return result;
+	if (ret_listening != NULL)
+		*ret_listening = search.listening;
+	if (ret_established != NULL)
+		*ret_established = search.established;
+	return 0;
+}
