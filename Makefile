@@ -1,0 +1,3 @@
+PG_CONFIG ?= pg_config
+
+include extension/pgxs.mk

@@ -1,0 +1,63 @@
+/*
+ * Entry point of the extension: what happens when the library is loaded.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+
+#include "activity.h"
+#include "activity_hooks.h"
+#include "flash_lock.h"
+#include "flash_state.h"
+#include "flash_worker.h"
+#include "settings.h"
+
+PG_MODULE_MAGIC;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+static shmem_request_hook_type previous_shmem_request = NULL;
+static shmem_startup_hook_type previous_shmem_startup = NULL;
+
+static void
+request_shared_memory(void)
+{
+	if (previous_shmem_request != NULL)
+		previous_shmem_request();
+	RequestAddinShmemSpace(lttle_flash_lock_shmem_size());
+	RequestAddinShmemSpace(lttle_flash_state_shmem_size());
+	RequestNamedLWLockTranche("lttle_pg", 2);
+}
+
+/* Runs in the postmaster, at the start and after every crash of a process. */
+static void
+start_shared_memory(void)
+{
+	if (previous_shmem_startup != NULL)
+		previous_shmem_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	lttle_flash_lock_create_table();
+	lttle_flash_state_create();
+	LWLockRelease(AddinShmemInitLock);
+	lttle_activity_create_page();
+}
+
+void
+_PG_init(void)
+{
+	/* Loaded into one session: nothing can be set up any more. Every SQL function refuses with a hint. */
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	lttle_settings_define();
+	previous_shmem_request = shmem_request_hook;
+	shmem_request_hook = request_shared_memory;
+	previous_shmem_startup = shmem_startup_hook;
+	shmem_startup_hook = start_shared_memory;
+	lttle_activity_hooks_install();
+	lttle_flash_worker_register();
+	ereport(LOG, (errmsg("lttle_pg: init")));
+}
