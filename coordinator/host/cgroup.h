@@ -43,7 +43,13 @@ int cgroup_hierarchy_open(const char *root, CgroupHierarchy **ret_hierarchy, Err
 void cgroup_hierarchy_free(CgroupHierarchy *hierarchy);
 CgroupMode cgroup_hierarchy_mode(const CgroupHierarchy *hierarchy);
 
-/* Creates the group in every hierarchy and sets the limits; a group that is there is taken over and its limits set. */
+/*
+ * Creates the group in every hierarchy and sets the limits; a group that is there is taken over and its limits set.
+ * The group's parent (the prefix) is made too and stays; cgroup_remove(prefix) takes it away once it is empty.
+ * The memory limit also bounds what may go to swap: v1 limits memory and swap together, v2 each of them.
+ * -ENODEV when a CPU limit is asked for and the host has no cpu controller; a pids limit without its controller is
+ * left out, which the doctor reports.
+ */
 int cgroup_create(const CgroupHierarchy *hierarchy, const char *group, const CgroupLimits *limits,
 				  Error *err) MUST_CHECK;
 
