@@ -29,6 +29,8 @@ root_debootstrap() {
 		--keyring="$keyring" --aptopt="$work/$name.apt" \
 		--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+		--dpkgopt='path-exclude=/usr/share/locale/*/LC_MESSAGES/*' \
+		--dpkgopt='path-include=/usr/share/locale/*/LC_MESSAGES/*-17.mo' \
 		--dpkgopt='path-exclude=/usr/share/lintian/*' --dpkgopt='force-confold' \
 		--include="$(root_packages "$name")" "$@" \
 		--customize-hook='rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap" "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"' \
@@ -50,11 +52,8 @@ root_hook_tidy='
 	chroot "$1" localedef -i en_US -c -f UTF-8 -A /usr/share/locale/locale.alias en_US.UTF-8
 	rm -f "$1"/etc/ssl/private/ssl-cert-snakeoil.key "$1"/etc/ssl/certs/ssl-cert-snakeoil.pem
 	rm -f "$1"/etc/apt/sources.list "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/etc/machine-id
-	rm -rf "$1"/var/cache/* "$1"/var/log/* "$1"/run/* "$1"/tmp/*
-	install -d -m 0755 "$1/docker-entrypoint-initdb.d" "$1/run/lttle"
-	chroot "$1" install -d -o postgres -g postgres -m 1777 /var/lib/postgresql
-	chroot "$1" install -d -o postgres -g postgres -m 1777 /var/lib/postgresql/data
-	chroot "$1" install -d -o postgres -g postgres -m 3777 /run/postgresql'
+	rm -rf "$1"/var/cache/* "$1"/var/log/*
+	sed -i "s/^postgres:[^:]*:/postgres:*:/" "$1/etc/shadow"'
 
 # Makes the runtime root into DIRECTORY: root_make_runtime DIRECTORY [mmdebstrap options]
 root_make_runtime() {
@@ -62,7 +61,10 @@ root_make_runtime() {
 	shift
 	root_debootstrap runtime "$dir" --essential-hook="$root_hook_server_user" --customize-hook="$root_hook_tidy" "$@"
 	# A runtime gives the container its own device files.
-	find "$dir/dev" -mindepth 1 -delete
+	find "$dir/dev" "$dir/var/lib/apt/lists" -mindepth 1 -delete
+	install -d -m 0755 "$dir/docker-entrypoint-initdb.d" "$dir/run/lttle"
+	install -d -o 999 -g 999 -m 1777 "$dir/var/lib/postgresql" "$dir/var/lib/postgresql/data"
+	install -d -o 999 -g 999 -m 3777 "$dir/run/postgresql"
 }
 
 # Sees that the toolchain is in the cache; its path is in $toolchain.
