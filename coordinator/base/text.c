@@ -100,3 +100,12 @@ text_clear(Text *text)
 	free(text->data);
 	*text = (Text){0};
 }
+
+void
+text_copy(char *to, size_t size, const char *from)
+{
+	size_t length = strnlen(from, size - 1);
+
+	memmove(to, from, length);
+	to[length] = '\0';
+}

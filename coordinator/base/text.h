@@ -22,6 +22,9 @@ const char *text_string(const Text *text);
 /* Frees what the text holds and empties it. */
 void text_clear(Text *text);
 
+/* Copies a string for people to read into a fixed field, cut at its end. Not for paths or names. */
+void text_copy(char *to, size_t size, const char *from);
+
 /* malloc/strdup/asprintf that never return NULL. The caller frees. */
 void *memory_allocate(size_t size); /* zeroed */
 char *memory_duplicate(const char *string);

@@ -39,6 +39,7 @@ static const FsmRow rows[] = {
 	{PHASE_IDLE, EVENT_WAKE, ALWAYS, ACTION_CREATE, PHASE_CREATING, LIMIT_NONE, "making root file system, volumes and network"},
 	{PHASE_IDLE, EVENT_STOP, ALWAYS, ACTION_TEAR_DOWN, PHASE_STOPPING, LIMIT_NONE, "stopped before it was started"},
 	{PHASE_IDLE, EVENT_ADOPT_RUNNING, ALWAYS, ACTION_ADOPT, PHASE_READY, LIMIT_NONE, "found running by a new coordinator"},
+	{PHASE_IDLE, EVENT_ADOPT_BOOTING, ALWAYS, ACTION_NONE, PHASE_BOOTING, LIMIT_BOOT, "found booting by a new coordinator"},
 	{PHASE_IDLE, EVENT_ADOPT_FROZEN, ALWAYS, ACTION_LOOK, PHASE_FREEZING, LIMIT_FREEZE, "found frozen by a new coordinator"},
 	{PHASE_IDLE, EVENT_EXITED, ALWAYS, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING, LIMIT_NONE, "had ended while no coordinator was there"},
 
@@ -161,6 +162,7 @@ static const char *const event_names[EVENT_COUNT] = {
 	[EVENT_TORN_DOWN] = "torn down",
 	[EVENT_TIME_OUT] = "time-out",
 	[EVENT_ADOPT_RUNNING] = "adopt running",
+	[EVENT_ADOPT_BOOTING] = "adopt booting",
 	[EVENT_ADOPT_FROZEN] = "adopt frozen",
 };
 

@@ -50,6 +50,7 @@ typedef enum FsmEvent
 	EVENT_TORN_DOWN,	 /* mounts, links and control group are gone */
 	EVENT_TIME_OUT,		 /* the phase's time limit is over */
 	EVENT_ADOPT_RUNNING, /* a new coordinator found it alive */
+	EVENT_ADOPT_BOOTING,
 	EVENT_ADOPT_FROZEN,
 	EVENT_COUNT
 } FsmEvent;

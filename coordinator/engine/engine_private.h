@@ -1,0 +1,45 @@
+/* The engine's own state. Private to engine/. */
+#ifndef ENGINE_ENGINE_PRIVATE_H
+#define ENGINE_ENGINE_PRIVATE_H
+
+#include "engine/engine.h"
+#include "engine/machine.h"
+
+typedef struct EngineVolume
+{
+	VolumeSpec spec;
+	struct EngineVolume *next;
+} EngineVolume;
+
+/* A holder of an image's program files in memory. */
+typedef struct ImagePin
+{
+	char image_id[80];
+	pid_t holder; /* 0: it could not be made, or is being made */
+	Job *work;
+	Engine *engine;
+	struct ImagePin *next;
+} ImagePin;
+
+struct Engine
+{
+	struct event_base *loop;
+	Settings settings;
+	HostLayout layout;
+	CgroupHierarchy *cgroups;
+	Store *store;
+	DoorKeeper *doors;
+	Machine *machines;
+	EngineVolume *volumes;
+	ImagePin *pins;
+	bool mounted_run; /* a tmpfs of ours is on <run>/m */
+};
+
+Machine *engine_find_machine(Engine *engine, const char *name_space, const char *name);
+EngineVolume *engine_find_volume(Engine *engine, const char *name_space, const char *name);
+void engine_remove_machine(Engine *engine, Machine *machine); /* from list and store, freed */
+void engine_pin_image(Engine *engine, const Machine *machine);
+void engine_unpin_images(Engine *engine);
+int engine_register_image(Engine *engine, const char *name, const HostImage *image, Error *err) MUST_CHECK;
+
+#endif

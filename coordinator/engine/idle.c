@@ -1,0 +1,238 @@
+/*
+ * When it is time to suspend, and why it is not. While a machine is awake one timer looks at its activity page: the
+ * page says since when each session is idle, so the look can be late without making the answer wrong, and one look per
+ * time-out is enough. While it sleeps nothing is looked at.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "engine/engine_private.h"
+
+/* How often a pending manual trigger looks for a quiet moment. */
+#define SNAPSHOT_LOOK_MS 50
+#define SHORTEST_LOOK_MS 20
+
+bool
+machine_is_connection_aware(const Machine *machine)
+{
+	for (size_t i = 0; i < machine->spec.expose_count; i++)
+	{
+		if (machine->spec.exposes[i].tracking == TRACKING_CONNECTION_AWARE)
+			return true;
+	}
+	return false;
+}
+
+/* With open sessions a traffic-aware machine stays for as long as the longest of its inactivity time-outs says. */
+uint64_t
+machine_idle_timeout_ms(const Machine *machine)
+{
+	uint64_t timeout_ms = machine->spec.timeout_ms;
+
+	for (size_t i = 0; i < machine->spec.expose_count && machine->sessions > 0; i++)
+	{
+		const Expose *expose = &machine->spec.exposes[i];
+
+		if (expose->tracking == TRACKING_TRAFFIC_AWARE && expose->inactivity_timeout_ms > timeout_ms)
+			timeout_ms = expose->inactivity_timeout_ms;
+	}
+	return timeout_ms;
+}
+
+/* Counts listening sockets and connections over all exposed ports, as the kernel sees them. */
+static int
+machine_count_ports(const Machine *machine, unsigned *ret_listening, unsigned *ret_established, Error *err)
+{
+	_cleanup_fd_ int namespace_fd = -1;
+	_cleanup_fd_ int diag_fd = -1;
+	unsigned listening = 0;
+	unsigned established = 0;
+	int result = network_open_namespace(&machine->network, &namespace_fd, err);
+
+	if (result == 0)
+		result = sockdiag_open(namespace_fd, &diag_fd, err);
+	for (size_t i = 0; result == 0 && i < machine->spec.expose_count; i++)
+	{
+		unsigned port_listening = 0;
+		unsigned port_established = 0;
+
+		result = sockdiag_count_port(diag_fd, machine->spec.exposes[i].port, &port_listening, &port_established, err);
+		listening += port_listening > 0;
+		established += port_established;
+	}
+	if (result < 0)
+		return result;
+	*ret_listening = listening;
+	*ret_established = established;
+	return 0;
+}
+
+bool
+machine_can_be_woken(Machine *machine)
+{
+	unsigned listening;
+	unsigned established;
+
+	return machine_count_ports(machine, &listening, &established, NULL) == 0 && listening > 0;
+}
+
+static void
+verdict_busy(ActivityVerdict *verdict, ActivityReason reason, const char *detail)
+{
+	*verdict = (ActivityVerdict){.reason = reason};
+	text_copy(verdict->detail, sizeof(verdict->detail), detail);
+}
+
+static void
+machine_judge(Machine *machine, ActivityVerdict *ret_verdict)
+{
+	ActivityPolicy policy = {.connection_aware = machine_is_connection_aware(machine), .now_ns = clock_monotonic_ns()};
+	_cleanup_free_ pid_t *pids = NULL;
+	_cleanup_free_ MachineProcess *processes = NULL;
+	ActivityPage page = {0};
+	size_t pid_count = 0;
+	size_t process_count = 0;
+	Error error = {0};
+
+	if (cgroup_list_processes(machine->engine->cgroups, machine->group, &pids, &pid_count, &error) < 0 ||
+		machine_processes_read(pids, pid_count, &processes, &process_count, &error) < 0 ||
+		activity_page_read(machine->paths.activity, &page, &error) < 0)
+	{
+		verdict_busy(ret_verdict, ACTIVITY_WORKER, error.message);
+		return;
+	}
+	activity_judge(&page, processes, process_count, &policy, ret_verdict);
+	activity_page_clear(&page);
+}
+
+ActivityVerdict
+machine_observe(Machine *machine)
+{
+	ActivityVerdict verdict = {0};
+	unsigned listening = 0;
+	unsigned established = 0;
+
+	machine->sessions = machine_count_ports(machine, &listening, &established, NULL) == 0 ? established : 0;
+	if (machine->holds > 0)
+		verdict_busy(&verdict, ACTIVITY_WORKER, "a program runs inside (exec)");
+	else
+		machine_judge(machine, &verdict);
+	if (verdict.reason == ACTIVITY_NONE && established > 0 && machine_is_connection_aware(machine))
+	{
+		char detail[64];
+
+		snprintf(detail, sizeof(detail), "%u open", established);
+		verdict_busy(&verdict, ACTIVITY_CONNECTION, detail);
+	}
+	if (verdict.reason == ACTIVITY_NONE)
+		machine->awake.text[0] = '\0';
+	else
+		snprintf(machine->awake.text, sizeof(machine->awake.text), "%s: %s", activity_reason_name(verdict.reason),
+				 verdict.detail);
+	return verdict;
+}
+
+void
+machine_enter_ready(Machine *machine)
+{
+	machine->awake_since_ns = clock_monotonic_ns();
+	machine->busy_delay_ms = 0;
+	machine->not_before_ns = 0;
+	machine->suspend_forced = false;
+	if (machine->spec.mode != MODE_FLASH)
+		return;
+	engine_pin_image(machine->engine, machine);
+	machine_start_timer(machine->idle_timer, machine_idle_timeout_ms(machine));
+}
+
+static void
+machine_check_snapshot_deadline(Machine *machine, uint64_t now_ns)
+{
+	char why[320];
+
+	if (!machine->snapshot_pending || now_ns < machine->snapshot_deadline_ns)
+		return;
+	snprintf(why, sizeof(why), "no quiet moment within the time-out: %s",
+			 machine->awake.text[0] != '\0' ? machine->awake.text : machine->refusal);
+	machine_answer_snapshot(machine, why);
+}
+
+/* Suspends, or says why not. */
+static void
+machine_try_suspend(Machine *machine)
+{
+	if (!machine_can_be_woken(machine))
+	{
+		const char *why = "no exposed port is listened on, so no client could wake it";
+
+		snprintf(machine->awake.text, sizeof(machine->awake.text), "%s", why);
+		if (machine->snapshot_pending)
+			machine_answer_snapshot(machine, why);
+		machine_start_timer(machine->idle_timer, machine_idle_timeout_ms(machine));
+		return;
+	}
+	machine->suspend_forced = machine->snapshot_pending;
+	if (machine->snapshot_pending)
+		machine_answer_snapshot(machine, NULL);
+	machine_dispatch(machine, EVENT_SUSPEND, machine->suspend_forced ? "manual trigger" : "idle");
+}
+
+static uint64_t
+ms_until(uint64_t when_ns, uint64_t now_ns)
+{
+	return when_ns <= now_ns ? 0 : (when_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS;
+}
+
+static void
+machine_check_ready(Machine *machine)
+{
+	ActivityVerdict verdict = machine_observe(machine);
+	uint64_t now_ns = clock_monotonic_ns();
+	uint64_t timeout_ms = machine_idle_timeout_ms(machine);
+	uint64_t idle_since_ns = verdict.idle_since_ns > machine->awake_since_ns && verdict.idle_since_ns <= now_ns
+								 ? verdict.idle_since_ns
+								 : machine->awake_since_ns;
+	uint64_t due_ns = idle_since_ns + timeout_ms * NS_PER_MS;
+	bool only_connected = verdict.reason == ACTIVITY_CONNECTION;
+	uint64_t delay_ms;
+
+	machine_check_snapshot_deadline(machine, now_ns);
+	if (machine->snapshot_pending)
+		due_ns = 0;
+	if (due_ns < machine->not_before_ns)
+		due_ns = machine->not_before_ns;
+
+	/* The manual trigger comes from inside, often over a connection that stays open: connections do not stop it. */
+	if (verdict.reason != ACTIVITY_NONE && !(machine->snapshot_pending && only_connected))
+		delay_ms = verdict.recheck_ns > now_ns ? ms_until(verdict.recheck_ns, now_ns) : timeout_ms;
+	else if (now_ns >= due_ns)
+	{
+		machine_try_suspend(machine);
+		return;
+	}
+	else
+		delay_ms = ms_until(due_ns, now_ns);
+	if (machine->snapshot_pending && delay_ms > SNAPSHOT_LOOK_MS)
+		delay_ms = SNAPSHOT_LOOK_MS;
+	machine_start_timer(machine->idle_timer, delay_ms < SHORTEST_LOOK_MS ? SHORTEST_LOOK_MS : delay_ms);
+}
+
+void
+machine_check_idle(Machine *machine)
+{
+	if (machine->phase == PHASE_BOOTING && machine->spec.mode == MODE_REGULAR)
+	{
+		if (machine->spec.expose_count == 0 || machine_can_be_woken(machine))
+			machine_dispatch(machine, EVENT_SERVER_READY, NULL);
+		else
+			machine_start_timer(machine->idle_timer, BOOT_LOOK_MS);
+	}
+	else if (machine->phase == PHASE_READY && machine->spec.mode == MODE_FLASH)
+		machine_check_ready(machine);
+}

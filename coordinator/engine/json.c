@@ -1,0 +1,290 @@
+/* How apps, machines, volumes, images and events look in the API. docs/openapi.yaml describes the same shapes. */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "engine/engine_private.h"
+
+static void
+json_set_text(json_t *object, const char *key, const char *value)
+{
+	json_object_set_new(object, key, value == NULL || *value == '\0' ? json_null() : json_string(value));
+}
+
+static void
+json_set_number(json_t *object, const char *key, uint64_t value)
+{
+	json_object_set_new(object, key, json_integer((json_int_t) value));
+}
+
+/* As a shell gives it: 0 to 255, 128 + signal; null when it is not known. */
+static json_t *
+exit_status_to_json(int status)
+{
+	if (status < 0)
+		return json_null();
+	if (WIFSIGNALED(status))
+		return json_integer(128 + WTERMSIG(status));
+	return json_integer(WEXITSTATUS(status));
+}
+
+static json_t *
+machine_memory_to_json(const Machine *machine)
+{
+	CgroupMemory memory = {0};
+	json_t *object = json_object();
+
+	(void) cgroup_read_memory(machine->engine->cgroups, machine->group, &memory, NULL);
+	json_set_number(object, "resident-bytes", memory.resident_bytes);
+	json_set_number(object, "swapped-bytes", memory.swapped_bytes);
+	json_set_number(object, "kernel-bytes", memory.kernel_bytes);
+	json_set_number(object, "limit-bytes", machine->spec.memory_mib << 20);
+	return object;
+}
+
+/* How long it has been idle and when it will be suspended: only of one that is awake, quiet and may suspend. */
+static void
+machine_idle_to_json(const Machine *machine, const ActivityVerdict *verdict, json_t *object)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+	uint64_t since_ns =
+		verdict->idle_since_ns > machine->awake_since_ns ? verdict->idle_since_ns : machine->awake_since_ns;
+	uint64_t idle_ms = since_ns < now_ns ? (now_ns - since_ns) / NS_PER_MS : 0;
+	uint64_t timeout_ms = machine_idle_timeout_ms(machine);
+
+	json_set_number(object, "idle-for-ms", idle_ms);
+	json_set_number(object, "suspend-in-ms", idle_ms < timeout_ms ? timeout_ms - idle_ms : 0);
+}
+
+json_t *
+machine_to_json(Machine *machine)
+{
+	const MachineRecord *record = &machine->record;
+	json_t *object = json_object();
+	char address[16];
+	bool awake = machine->phase == PHASE_READY && machine->spec.mode == MODE_FLASH;
+	ActivityVerdict verdict = {.reason = ACTIVITY_CONNECTION};
+
+	if (awake)
+		verdict = machine_observe(machine);
+	network_format_address(machine->network.address, address);
+	json_set_text(object, "name", machine->spec.name);
+	json_set_text(object, "namespace", machine->spec.name_space);
+	json_set_text(object, "app", machine->spec.name);
+	json_set_text(object, "phase", phase_name(machine->phase));
+	json_set_text(object, "reason", record->reason);
+	json_set_number(object, "since-ms", record->since_ms);
+	json_set_text(object, "awake-because", awake ? machine->awake.text : NULL);
+	json_set_text(object, "not-suspended-because", awake ? machine->refusal : NULL);
+	json_set_text(object, "woken-by", record->woken_by);
+	json_object_set_new(object, "last-wake-ms",
+						record->last_wake_ms > 0 ? json_integer((json_int_t) record->last_wake_ms) : json_null());
+	json_object_set_new(object, "last-wake-took-us",
+						record->last_wake_ms > 0 ? json_integer((json_int_t) record->last_wake_us) : json_null());
+	json_set_number(object, "suspends", record->suspends);
+	json_set_number(object, "wakes", record->wakes);
+	json_object_set_new(object, "memory", machine_memory_to_json(machine));
+	json_set_text(object, "address", address);
+	json_set_text(object, "host-link", machine->network.host_link);
+	json_object_set_new(object, "pid", record->pid > 0 ? json_integer(record->pid) : json_null());
+	json_set_number(object, "restarts", record->restarts);
+	json_set_text(object, "image", machine->spec.image);
+	json_set_text(object, "image-id", record->image_id);
+	json_set_text(object, "extension-version", machine->extension_version);
+	json_object_set_new(object, "exit-status", exit_status_to_json(machine->exit_status));
+	json_set_text(object, "last-error", machine->last_error);
+	json_set_number(object, "sessions", machine->sessions);
+	if (awake && verdict.reason == ACTIVITY_NONE)
+		machine_idle_to_json(machine, &verdict, object);
+	return object;
+}
+
+static json_t *
+service_to_json(const AppSpec *spec, const Expose *expose)
+{
+	_cleanup_free_ char *name = memory_printf("%s-%s", spec->name, expose->name);
+	_cleanup_free_ char *host = memory_printf("%s.%s.svc.lttle.local", name, spec->name_space);
+	json_t *object = json_object();
+
+	json_set_text(object, "name", name);
+	json_set_text(object, "expose", expose->name);
+	json_set_text(object, "host", host);
+	json_set_number(object, "port", expose->internal_port);
+	json_set_number(object, "target-port", expose->port);
+	json_set_text(object, "protocol", "tcp");
+	return object;
+}
+
+static json_t *
+app_to_json(const Machine *machine)
+{
+	json_t *object = app_spec_to_json(&machine->spec);
+	json_t *services = json_array();
+	char address[16];
+
+	for (size_t i = 0; i < machine->spec.expose_count; i++)
+		json_array_append_new(services, service_to_json(&machine->spec, &machine->spec.exposes[i]));
+	network_format_address(machine->network.address, address);
+	json_object_set_new(object, "services", services);
+	json_set_text(object, "phase", phase_name(machine->phase));
+	json_set_text(object, "address", address);
+	return object;
+}
+
+static json_t *
+volume_to_json(Engine *engine, const EngineVolume *volume)
+{
+	json_t *object = volume_spec_to_json(&volume->spec);
+	json_t *users = json_array();
+	VolumeUsage usage = {0};
+	HostVolume host;
+
+	volume_plan(&engine->layout, volume->spec.name_space, volume->spec.name, &host);
+	(void) volume_read_usage(&host, &usage, NULL);
+	json_set_number(object, "size-bytes", volume->spec.size_bytes);
+	json_set_number(object, "used-bytes", usage.used_bytes);
+	json_set_number(object, "on-disk-bytes", usage.on_disk_bytes);
+	for (const Machine *machine = engine->machines; machine != NULL; machine = machine->next)
+	{
+		for (size_t i = 0; i < machine->spec.volume_count; i++)
+		{
+			const VolumeMount *mount = &machine->spec.volumes[i];
+
+			if (strcmp(mount->name_space, volume->spec.name_space) == 0 && strcmp(mount->name, volume->spec.name) == 0)
+				json_array_append_new(users, json_string(machine->label));
+		}
+	}
+	json_object_set_new(object, "used-by", users);
+	return object;
+}
+
+static bool
+in_namespace(const char *wanted, const char *name_space)
+{
+	return wanted == NULL || strcmp(wanted, name_space) == 0;
+}
+
+json_t *
+engine_list_apps(Engine *engine, const char *name_space)
+{
+	json_t *array = json_array();
+
+	for (Machine *machine = engine->machines; machine != NULL; machine = machine->next)
+	{
+		if (in_namespace(name_space, machine->spec.name_space))
+			json_array_append_new(array, app_to_json(machine));
+	}
+	return array;
+}
+
+json_t *
+engine_list_machines(Engine *engine, const char *name_space)
+{
+	json_t *array = json_array();
+
+	for (Machine *machine = engine->machines; machine != NULL; machine = machine->next)
+	{
+		if (in_namespace(name_space, machine->spec.name_space))
+			json_array_append_new(array, machine_to_json(machine));
+	}
+	return array;
+}
+
+json_t *
+engine_list_volumes(Engine *engine, const char *name_space)
+{
+	json_t *array = json_array();
+
+	for (EngineVolume *volume = engine->volumes; volume != NULL; volume = volume->next)
+	{
+		if (in_namespace(name_space, volume->spec.name_space))
+			json_array_append_new(array, volume_to_json(engine, volume));
+	}
+	return array;
+}
+
+static int
+append_image(void *context, const ImageRecord *image)
+{
+	json_t *object = json_object();
+
+	json_set_text(object, "name", image->name);
+	json_set_text(object, "id", image->id);
+	json_set_number(object, "created-ms", image->created_ms);
+	json_array_append_new(context, object);
+	return 0;
+}
+
+json_t *
+engine_list_images(Engine *engine)
+{
+	json_t *array = json_array();
+
+	(void) !store_each_image(engine->store, append_image, array, NULL);
+	return array;
+}
+
+static int
+append_event(void *context, const EventRecord *event)
+{
+	json_t *object = json_object();
+
+	json_set_number(object, "id", event->id);
+	json_set_number(object, "time-ms", event->time_ms);
+	json_set_text(object, "namespace", event->name_space);
+	json_set_text(object, "name", event->name);
+	json_set_text(object, "phase", event->phase);
+	json_set_text(object, "reason", event->reason);
+	json_object_set_new(object, "took-us",
+						event->took_us > 0 ? json_integer((json_int_t) event->took_us) : json_null());
+	json_array_append_new(context, object);
+	return 0;
+}
+
+json_t *
+engine_list_events(Engine *engine, const char *name_space, const char *name, unsigned last)
+{
+	json_t *array = json_array();
+
+	(void) !store_each_event(engine->store, name_space, name, last, append_event, array, NULL);
+	return array;
+}
+
+int
+engine_get_app(Engine *engine, const char *name_space, const char *name, json_t **ret_app, Error *err)
+{
+	Machine *machine = engine_find_machine(engine, name_space, name);
+
+	if (machine == NULL)
+		return error_set(err, -ENOENT, "app %s/%s: not found", name_space, name);
+	*ret_app = app_to_json(machine);
+	return 0;
+}
+
+int
+engine_get_machine(Engine *engine, const char *name_space, const char *name, json_t **ret_machine, Error *err)
+{
+	Machine *machine = engine_find_machine(engine, name_space, name);
+
+	if (machine == NULL)
+		return error_set(err, -ENOENT, "machine %s/%s: not found", name_space, name);
+	*ret_machine = machine_to_json(machine);
+	return 0;
+}
+
+int
+engine_get_volume(Engine *engine, const char *name_space, const char *name, json_t **ret_volume, Error *err)
+{
+	EngineVolume *volume = engine_find_volume(engine, name_space, name);
+
+	if (volume == NULL)
+		return error_set(err, -ENOENT, "volume %s/%s: not found", name_space, name);
+	*ret_volume = volume_to_json(engine, volume);
+	return 0;
+}

@@ -1,0 +1,175 @@
+/*
+ * One machine at run time. Private to the engine's folder: the files of engine/ are the methods of this struct.
+ *
+ *   machine.c     birth and death of the struct, the dispatcher that alone writes the phase
+ *   lifecycle.c   fetch, create, boot, exit, restart, stop, tear down
+ *   suspend.c     PREPARE, freeze, last look, sleep
+ *   wake.c        thaw
+ *   idle.c        when it is time to suspend, and why it is not
+ *   flash.c       what the extension says
+ *   wait.c        those who wait for a phase
+ */
+#ifndef ENGINE_MACHINE_H
+#define ENGINE_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/job.h"
+#include "base/pidref.h"
+#include "engine/engine.h"
+#include "engine/flash_channel.h"
+#include "engine/fsm.h"
+#include "host/activity.h"
+#include "host/cgroup.h"
+#include "host/door.h"
+#include "host/image.h"
+#include "host/names.h"
+#include "host/network.h"
+#include "host/rootfs.h"
+#include "host/volume.h"
+#include "store/store.h"
+
+struct event;
+
+/* How often the ports of a regular machine that boots are looked at. */
+#define BOOT_LOOK_MS 100
+
+typedef struct MachinePaths
+{
+	char directory[400];	 /* <state>/machines/<namespace>/<name> */
+	char run_directory[320]; /* <run>/m/<index>, /run/lttle in the machine */
+	char log[420];
+	char activity[420];
+	char flash_socket[420];
+	char hotset[420];
+} MachinePaths;
+
+/* What keeps a machine awake or has woken it, for people. */
+typedef struct AwakeReason
+{
+	char text[160];
+} AwakeReason;
+
+typedef struct Machine
+{
+	Engine *engine;
+	AppSpec spec;
+	MachineRecord record;
+	Phase phase;
+	FsmFacts facts;
+	char id[2 * NAME_MAX_BYTES + 3];	/* "samples.postgresql" */
+	char label[2 * NAME_MAX_BYTES + 3]; /* "samples/postgresql" */
+	char group[160];					/* control group */
+	MachinePaths paths;
+	MachineNetwork network;
+	RootfsPlan rootfs;
+	ImageConfig image_config; /* of the image that is known; see facts.image_known */
+
+	PidRef process; /* its first process */
+	struct event *exit_event;
+	int exit_status;	  /* as of waitpid(2) of the last run; -1: unknown or none */
+	char last_error[512]; /* why it last failed; empty: it did not */
+	uint64_t started_ns;  /* this run's launch, monotonic */
+	uint64_t restart_delay_ms;
+
+	Job *work;		  /* fetching, creating, tearing down: one at a time */
+	Job *memory_work; /* reclaiming or recording the hot set: one at a time */
+	struct event *limit_timer;
+	struct event *idle_timer;
+	struct event *restart_timer;
+	struct event *hotset_timer;
+
+	FlashChannel *flash;
+	bool flash_ready; /* READY was said on this connection */
+	char extension_version[32];
+
+	struct event *frozen_event; /* while freezing */
+	int frozen_epoll_fd;
+	int frozen_events_fd;
+	Door *door;		   /* while suspended */
+	SocketSet sockets; /* between the last look and the door */
+
+	unsigned holds;			 /* programs that run inside by exec */
+	uint64_t awake_since_ns; /* ready or woken, or the last hold ended: what idling counts from at the earliest */
+	uint64_t slept_since_ns;
+	uint64_t busy_delay_ms; /* back-off after a suspend that came to nothing */
+	uint64_t not_before_ns; /* no attempt to suspend before */
+	bool suspend_forced;	/* by the user or the manual trigger: the idle time does not count */
+	bool snapshot_pending;	/* the manual trigger waits for a quiet moment */
+	uint64_t snapshot_deadline_ns;
+	AwakeReason awake; /* empty: nothing keeps it awake */
+	char refusal[256]; /* why the last attempt to suspend came to nothing */
+	unsigned sessions; /* client sessions at the last look */
+	bool reclaimed;	   /* its memory was given back in this sleep */
+
+	struct EngineWait *waits;
+	struct Machine *next;
+} Machine;
+
+/* machine.c */
+Machine *machine_new(Engine *engine, const AppSpec *spec, const MachineRecord *record);
+void machine_free(Machine *machine); /* lets go of the process; stops nothing */
+/* Finds the row, writes the phase, acts. detail: added to the row's `why`, or NULL. False when there is no row. */
+bool machine_dispatch(Machine *machine, FsmEvent event, const char *detail);
+void machine_save(Machine *machine);
+void machine_start_timer(struct event *timer, uint64_t delay_ms);
+struct json_t *machine_to_json(Machine *machine);
+
+/* lifecycle.c */
+void machine_fetch_image(Machine *machine);
+void machine_create(Machine *machine);
+void machine_watch_process(Machine *machine);
+int machine_adopt_process(Machine *machine, Error *err) MUST_CHECK;
+void machine_stop_process(Machine *machine);
+void machine_kill(Machine *machine);
+void machine_tear_down(Machine *machine);
+void machine_schedule_restart(Machine *machine);
+void machine_forget(Machine *machine);
+int machine_open_flash(Machine *machine, Error *err) MUST_CHECK;
+int machine_load_image(Machine *machine, Error *err) MUST_CHECK; /* -ENOENT: not there yet */
+
+/* suspend.c */
+void machine_send_prepare(Machine *machine);
+void machine_cancel_prepare(Machine *machine);
+void machine_freeze(Machine *machine);
+void machine_look(Machine *machine);
+void machine_sleep(Machine *machine);
+void machine_back_off(Machine *machine, uint64_t at_least_ms);
+void machine_stop_freeze_watch(Machine *machine);
+void machine_cancel_memory_work(Machine *machine);
+
+/* wake.c */
+void machine_wake(Machine *machine, const char *woken_by);
+void machine_thaw(Machine *machine);
+
+/* idle.c */
+void machine_enter_ready(Machine *machine);
+void machine_check_idle(Machine *machine);
+bool machine_is_connection_aware(const Machine *machine);
+uint64_t machine_idle_timeout_ms(const Machine *machine);
+/* True when at least one exposed port is listened on: without, nothing could wake the machine. */
+bool machine_can_be_woken(Machine *machine);
+/* Refreshes `awake` and `sessions` from the activity page and the kernel. */
+ActivityVerdict machine_observe(Machine *machine);
+
+/* flash.c */
+void machine_handle_flash(void *context, const LttleFlashMessage *message); /* context: the Machine */
+void machine_handle_flash_lost(void *context, const char *problem);
+void machine_send_resumed(Machine *machine, uint64_t slept_ms, const char *woken_by);
+void machine_answer_snapshot(Machine *machine, const char *error);
+
+/* wait.c */
+typedef enum WaitKind
+{
+	WAIT_PHASE,	  /* a phase by name */
+	WAIT_RUNNING, /* ready; error and stopped are failures */
+	WAIT_ASLEEP,  /* suspended; ready again is a refusal */
+	WAIT_GONE	  /* deleted */
+} WaitKind;
+EngineWait *machine_wait(Machine *machine, WaitKind kind, const char *phase, uint64_t timeout_ms, EngineDone done,
+						 void *context);
+void machine_settle_waits(Machine *machine);
+void machine_end_waits(Machine *machine, bool gone);
+
+#endif
