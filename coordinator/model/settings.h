@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "model/spec.h"
 
 typedef enum ZramMode
@@ -48,7 +49,6 @@ void settings_defaults(Settings *ret_settings);
 /* Reads a file over the defaults. -ENOENT when it isn't there; -EINVAL with diagnostics. */
 int settings_read(const char *path, Settings *ret_settings, DiagnosticList *diagnostics, Error *err) MUST_CHECK;
 
-struct Text;
-void settings_reference_print(struct Text *out);
+void settings_reference_print(Text *out);
 
 #endif

@@ -13,8 +13,16 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/text.h"
 
 #define NAME_MAX_BYTES 63
+
+/* A place in a file, counted from 1; 0 when it does not come from a file. */
+typedef struct SourceMark
+{
+	unsigned line;
+	unsigned column;
+} SourceMark;
 
 typedef enum VolumeMode
 {
@@ -58,6 +66,7 @@ typedef struct VolumeMount
 	char name_space[NAME_MAX_BYTES + 1];
 	char name[NAME_MAX_BYTES + 1];
 	char *path;
+	SourceMark mark; /* of its name */
 } VolumeMount;
 
 typedef struct Expose
@@ -67,6 +76,7 @@ typedef struct Expose
 	uint16_t internal_port; /* of the service; the same as port unless given */
 	ConnectionTracking tracking;
 	uint64_t inactivity_timeout_ms; /* traffic-aware only: silence after which a connection no longer counts */
+	SourceMark mark;
 } Expose;
 
 typedef struct AppSpec
@@ -130,6 +140,8 @@ typedef struct DiagnosticList
 	size_t capacity;
 } DiagnosticList;
 
+/* A list holds at most 100; the 100th then says that the rest is not shown. */
+#define DIAGNOSTICS_MAX 100
 void diagnostic_list_add(DiagnosticList *list, const Diagnostic *diagnostic);
 void diagnostic_list_clear(DiagnosticList *list);
 
@@ -175,6 +187,7 @@ typedef struct SpecChanges
 	char **lines;
 	size_t count;
 	bool needs_restart;
+	size_t capacity;
 } SpecChanges;
 void app_spec_compare(const AppSpec *old_spec, const AppSpec *new_spec, SpecChanges *ret_changes);
 void volume_spec_compare(const VolumeSpec *old_spec, const VolumeSpec *new_spec, SpecChanges *ret_changes);
@@ -195,7 +208,6 @@ void size_format(uint64_t bytes, char text[32]);
 void duration_format(uint64_t ms, char text[32]);
 
 /* Writes docs/reference/resources.md from the key tables. */
-struct Text;
-void resource_reference_print(struct Text *out);
+void resource_reference_print(Text *out);
 
 #endif

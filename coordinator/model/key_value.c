@@ -1,0 +1,458 @@
+/* Single values: what each type of key accepts, in one place; see key_value.h. */
+#include "model/key_value.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "model/diagnostics.h"
+#include "model/key_read.h"
+
+/* Linux takes at most 128 KiB for one argument or environment variable (MAX_ARG_STRLEN). */
+#define ARGUMENT_MAX_BYTES 131000
+
+void
+node_describe(const Node *node, char *buffer, size_t size)
+{
+	char quoted[QUOTED_BYTES];
+
+	switch (node->type)
+	{
+		case NODE_MAP:
+			snprintf(buffer, size, "a map");
+			break;
+		case NODE_LIST:
+			snprintf(buffer, size, "a list");
+			break;
+		case NODE_SCALAR:
+			snprintf(buffer, size, "%s", text_quote(node->text, node->length, quoted));
+			break;
+		default:
+			snprintf(buffer, size, "empty");
+			break;
+	}
+}
+
+static void
+describe_choices(const Key *key, char *buffer, size_t size)
+{
+	size_t offered = 0;
+	size_t named = 0;
+
+	for (const Choice *choice = key->choices; choice->word != NULL; choice++)
+		offered += choice->value != CHOICE_NOT_OFFERED;
+	buffer[0] = '\0';
+	for (const Choice *choice = key->choices; choice->word != NULL; choice++)
+	{
+		const char *separator = named == 0 ? "" : named + 1 == offered ? " or " : ", ";
+
+		if (choice->value == CHOICE_NOT_OFFERED)
+			continue;
+		snprintf(buffer + strlen(buffer), size - strlen(buffer), "%s'%s'", separator, choice->word);
+		named++;
+	}
+}
+
+void
+key_describe(const Key *key, char *buffer, size_t size)
+{
+	char low[32];
+	char high[32];
+
+	switch (key->type)
+	{
+		case KEY_NUMBER:
+			snprintf(buffer, size, "a whole number%s%s from %" PRIu64 " to %" PRIu64, key->unit == NULL ? "" : " of ",
+					 key->unit == NULL ? "" : key->unit, key->minimum, key->maximum);
+			break;
+		case KEY_SIZE:
+			size_format(key->minimum, low);
+			size_format(key->maximum, high);
+			snprintf(buffer, size, "a size from %s to %s, such as %s", low, high, key->example);
+			break;
+		case KEY_DURATION:
+		case KEY_SECONDS:
+			duration_format(key->minimum, low);
+			duration_format(key->maximum, high);
+			snprintf(buffer, size, "seconds or a duration from %s to %s, such as 3s or 1m30s", low, high);
+			break;
+		case KEY_CHOICE:
+			describe_choices(key, buffer, size);
+			break;
+		case KEY_MAP:
+		case KEY_NAMED_MAPS:
+		case KEY_ENVIRONMENT:
+			snprintf(buffer, size, "a map");
+			break;
+		case KEY_MAP_LIST:
+		case KEY_TEXT_LIST:
+			snprintf(buffer, size, "a list");
+			break;
+		case KEY_BOOLEAN:
+			snprintf(buffer, size, "true or false");
+			break;
+		case KEY_IMAGE:
+			snprintf(buffer, size, "the name of an image");
+			break;
+		case KEY_PATH:
+		case KEY_HOST_PATH:
+			snprintf(buffer, size, "an absolute path");
+			break;
+		case KEY_SUBNET:
+			snprintf(buffer, size, "an IPv4 network from /8 to /28, such as 10.88.0.0/16");
+			break;
+		default:
+			snprintf(buffer, size, key->type == KEY_NAME ? "a name" : "text");
+			break;
+	}
+}
+
+/* Reports what is wrong, with what was written. */
+static void
+refuse(const Node *node, const char *path, DiagnosticList *diagnostics, const char *what)
+{
+	char quoted[QUOTED_BYTES];
+
+	diagnostic_add(diagnostics, node->mark, path, "%s, but this is %s", what,
+				   text_quote(node->text, node->length, quoted));
+}
+
+static void
+refuse_expecting(const Key *key, const Node *node, const char *path, DiagnosticList *diagnostics)
+{
+	char expected[200];
+	char quoted[QUOTED_BYTES];
+
+	key_describe(key, expected, sizeof(expected));
+	diagnostic_add(diagnostics, node->mark, path, "must be %s, but is %s%s", expected,
+				   node->quoted && key->type == KEY_NUMBER ? "text: " : "",
+				   text_quote(node->text, node->length, quoted));
+}
+
+void
+value_read_name(const Node *node, const char *path, char *name, DiagnosticList *diagnostics)
+{
+	const char *wrong = name_check(node->text);
+
+	if (wrong != NULL)
+		refuse(node, path, diagnostics, wrong);
+	else
+		memcpy(name, node->text, node->length + 1);
+}
+
+static void
+write_number(void *field, size_t bytes, uint64_t number)
+{
+	switch (bytes)
+	{
+		case sizeof(uint16_t):
+			*(uint16_t *) field = (uint16_t) number;
+			break;
+		case sizeof(uint32_t):
+			*(uint32_t *) field = (uint32_t) number;
+			break;
+		default:
+			*(uint64_t *) field = number;
+			break;
+	}
+}
+
+static bool
+parse_number(const Node *node, uint64_t *ret_number)
+{
+	uint64_t number = 0;
+
+	if (node->quoted || node->length == 0 || node->length > 18)
+		return false;
+	for (const char *c = node->text; *c != '\0'; c++)
+	{
+		if (*c < '0' || *c > '9')
+			return false;
+		number = number * 10 + (uint64_t) (*c - '0');
+	}
+	*ret_number = number;
+	return true;
+}
+
+/* Sizes and durations: malformed text has its own message; a value out of range says the range. */
+static void
+read_measure(const Key *key, const Node *node, const char *path, void *field, DiagnosticList *diagnostics)
+{
+	uint64_t value;
+	const char *wrong = key->type == KEY_SIZE ? size_parse(node->text, &value) : duration_parse(node->text, &value);
+
+	if (wrong != NULL)
+		refuse(node, path, diagnostics, wrong);
+	else if (value < key->minimum || value > key->maximum)
+		refuse_expecting(key, node, path, diagnostics);
+	else if (key->type == KEY_SECONDS && value % 1000 != 0)
+		refuse(node, path, diagnostics, "must be whole seconds");
+	else
+		*(uint64_t *) field = key->type == KEY_SECONDS ? value / 1000 : value;
+}
+
+/* What skopeo will be asked for: [host[:port]/]path[:tag][@digest]; only characters that occur in these. */
+static const char *
+image_check(const Node *node)
+{
+	if (node->length == 0)
+		return "the name of an image must not be empty";
+	if (node->length > 255)
+		return "the name of an image has at most 255 characters";
+	for (const char *c = node->text; *c != '\0'; c++)
+	{
+		bool alphanumeric = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9');
+
+		if (!alphanumeric && (c == node->text || strchr("._-:/@", *c) == NULL))
+			return "the name of an image is [host[:port]/]path[:tag][@digest]";
+	}
+	if (strstr(node->text, "//") != NULL || strchr("./:@-_", node->text[node->length - 1]) != NULL)
+		return "the name of an image is [host[:port]/]path[:tag][@digest]";
+	return NULL;
+}
+
+static const char *
+path_check(const Node *node, size_t max_bytes)
+{
+	if (node->text[0] != '/')
+		return "must be an absolute path";
+	if (node->length >= max_bytes)
+		return "is too long for a path";
+	for (const char *c = node->text; *c != '\0'; c++)
+	{
+		if ((unsigned char) *c < 0x20 || *c == 0x7f)
+			return "a path must not hold control characters";
+	}
+	for (const char *part = node->text; part != NULL; part = strchr(part + 1, '/'))
+	{
+		if (strncmp(part, "/../", 4) == 0 || strcmp(part, "/..") == 0 || strncmp(part, "/./", 3) == 0 ||
+			strcmp(part, "/.") == 0)
+			return "a path must not hold '.' or '..'";
+		if (part[1] == '/')
+			return "a path must not hold '//'";
+	}
+	return NULL;
+}
+
+/* A path without its trailing slashes. */
+static char *
+path_normalize(const char *path)
+{
+	char *copy = memory_duplicate(path);
+	size_t length = strlen(copy);
+
+	while (length > 1 && copy[length - 1] == '/')
+		copy[--length] = '\0';
+	return copy;
+}
+
+static void
+read_path(const Key *key, const Node *node, const char *path, void *field, DiagnosticList *diagnostics)
+{
+	const char *wrong = path_check(node, key->type == KEY_PATH ? 1024 : key->bytes);
+	char *normal;
+
+	if (wrong == NULL && key->type == KEY_PATH && node->length == 1)
+		wrong = "a volume cannot replace the machine's root";
+	if (wrong != NULL)
+	{
+		refuse(node, path, diagnostics, wrong);
+		return;
+	}
+	normal = path_normalize(node->text);
+	if (key->type == KEY_PATH)
+	{
+		free(*(char **) field);
+		*(char **) field = normal;
+		return;
+	}
+	memcpy(field, normal, strlen(normal) + 1);
+	free(normal);
+}
+
+static void
+read_subnet(const Key *key, const Node *node, const char *path, void *target, DiagnosticList *diagnostics)
+{
+	char address_text[INET_ADDRSTRLEN + 1] = "";
+	struct in_addr address;
+	unsigned bits = 0;
+	uint32_t host;
+	int consumed = 0;
+
+	if (sscanf(node->text, "%16[0-9.]/%2u%n", address_text, &bits, &consumed) != 2 ||
+		(size_t) consumed != node->length || inet_pton(AF_INET, address_text, &address) != 1 || bits < 8 || bits > 28)
+	{
+		refuse_expecting(key, node, path, diagnostics);
+		return;
+	}
+	host = ntohl(address.s_addr);
+	if ((host & (UINT32_MAX >> bits)) != 0)
+	{
+		struct in_addr network = {htonl(host & ~(UINT32_MAX >> bits))};
+		char suggested[INET_ADDRSTRLEN];
+
+		inet_ntop(AF_INET, &network, suggested, sizeof(suggested));
+		diagnostic_add(diagnostics, node->mark, path, "%s is an address inside a network; did you mean %s/%u?",
+					   node->text, suggested, bits);
+		return;
+	}
+	*(uint32_t *) ((char *) target + key->offset) = host;
+	*(unsigned *) ((char *) target + key->count_offset) = bits;
+}
+
+static void
+read_word(const Key *key, const Node *node, const char *path, char *field, DiagnosticList *diagnostics)
+{
+	const char *wrong = node->length >= key->bytes ? "is too long" : key->check(node->text);
+
+	if (wrong != NULL)
+		refuse(node, path, diagnostics, wrong);
+	else
+		memcpy(field, node->text, node->length + 1);
+}
+
+void
+value_read_scalar(const Key *key, const Node *node, const char *path, void *target, DiagnosticList *diagnostics)
+{
+	void *field = (char *) target + key->offset;
+	uint64_t number;
+	const char *wrong;
+
+	switch (key->type)
+	{
+		case KEY_NAME:
+			value_read_name(node, path, field, diagnostics);
+			break;
+		case KEY_NUMBER:
+			if (!parse_number(node, &number) || number < key->minimum || number > key->maximum)
+				refuse_expecting(key, node, path, diagnostics);
+			else
+				write_number(field, key->bytes, number);
+			break;
+		case KEY_SIZE:
+		case KEY_DURATION:
+		case KEY_SECONDS:
+			read_measure(key, node, path, field, diagnostics);
+			break;
+		case KEY_IMAGE:
+			wrong = image_check(node);
+			if (wrong != NULL)
+				refuse(node, path, diagnostics, wrong);
+			else
+			{
+				free(*(char **) field);
+				*(char **) field = memory_duplicate(node->text);
+			}
+			break;
+		case KEY_PATH:
+		case KEY_HOST_PATH:
+			read_path(key, node, path, field, diagnostics);
+			break;
+		case KEY_BOOLEAN:
+			if (node->quoted || (strcmp(node->text, "true") != 0 && strcmp(node->text, "false") != 0))
+				refuse_expecting(key, node, path, diagnostics);
+			else
+				*(bool *) field = node->text[0] == 't';
+			break;
+		case KEY_SUBNET:
+			read_subnet(key, node, path, target, diagnostics);
+			break;
+		case KEY_WORD:
+			read_word(key, node, path, field, diagnostics);
+			break;
+		default:
+			abort();
+	}
+}
+
+void
+value_read_text_list(const Node *list, const char *path, char ***ret_texts, DiagnosticList *diagnostics)
+{
+	char **texts;
+
+	if (list->count == 0)
+	{
+		diagnostic_add(diagnostics, list->mark, path, "must not be an empty list; leave it out");
+		return;
+	}
+	texts = memory_allocate((list->count + 1) * sizeof(*texts));
+	for (size_t i = 0; i < list->count; i++)
+	{
+		const Node *item = &list->items[i];
+		char below[KEY_PATH_BYTES + 16];
+		char found[QUOTED_BYTES + 32];
+
+		snprintf(below, sizeof(below), "%s[%zu]", path, i);
+		node_describe(item, found, sizeof(found));
+		if (item->type != NODE_SCALAR && item->type != NODE_REFUSED)
+			diagnostic_add(diagnostics, item->mark, below, "must be text, but is %s", found);
+		else if (item->type == NODE_SCALAR && item->length > ARGUMENT_MAX_BYTES)
+			diagnostic_add(diagnostics, item->mark, below, "has more than %d bytes", ARGUMENT_MAX_BYTES);
+		/* Something always stands there, so that the list never ends early. */
+		texts[i] = memory_duplicate(item->type == NODE_SCALAR ? item->text : "");
+	}
+	*ret_texts = texts;
+}
+
+/* A name in quotes is taken as it is, as long as the kernel's KEY=value can carry it. */
+static const char *
+environment_name_check(const Node *name)
+{
+	if (name->length == 0)
+		return "the name of a variable must not be empty";
+	for (const char *c = name->text; *c != '\0'; c++)
+	{
+		bool letter = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || *c == '_';
+		bool digit = *c >= '0' && *c <= '9';
+
+		if ((unsigned char) *c < 0x20 || *c == 0x7f || *c == '=')
+			return "the name of a variable must not hold '=' or control characters";
+		if (!name->quoted && !letter && (!digit || c == name->text))
+			return "the name of a variable holds letters, digits and '_', and does not begin with a digit";
+	}
+	return NULL;
+}
+
+static int
+compare_variables(const void *left, const void *right)
+{
+	return strcmp(((const EnvironmentVariable *) left)->name, ((const EnvironmentVariable *) right)->name);
+}
+
+void
+value_read_environment(const Node *map, const char *path, EnvironmentVariable **ret_variables, size_t *ret_count,
+					   DiagnosticList *diagnostics)
+{
+	EnvironmentVariable *variables = memory_allocate(map->count * sizeof(*variables));
+	size_t count = 0;
+
+	for (size_t i = 0; i < map->count; i++)
+	{
+		const Node *name = &map->keys[i];
+		const Node *value = &map->items[i];
+		const char *wrong = name->type == NODE_REFUSED ? NULL : environment_name_check(name);
+		char below[KEY_PATH_BYTES];
+		char found[QUOTED_BYTES + 32];
+
+		if (name->type == NODE_REFUSED || value->type == NODE_REFUSED)
+			continue;
+		key_path_join(below, path, name->text);
+		node_describe(value, found, sizeof(found));
+		if (wrong != NULL)
+			refuse(name, path, diagnostics, wrong);
+		else if (value->type == NODE_NULL)
+			diagnostic_add(diagnostics, name->mark, below, "has no value; write \"\" for an empty one");
+		else if (value->type != NODE_SCALAR)
+			diagnostic_add(diagnostics, value->mark, below, "must be text, but is %s", found);
+		else if (name->length + value->length > ARGUMENT_MAX_BYTES)
+			diagnostic_add(diagnostics, value->mark, below, "has more than %d bytes", ARGUMENT_MAX_BYTES);
+		else
+			variables[count++] = (EnvironmentVariable){memory_duplicate(name->text), memory_duplicate(value->text)};
+	}
+	qsort(variables, count, sizeof(*variables), compare_variables);
+	*ret_variables = variables;
+	*ret_count = count;
+}

@@ -1,0 +1,82 @@
+/*
+ * The tables of what can be written in a file: which keys there are, of which type, in which range, with which
+ * default, and where the value goes. They drive reading and checking (key_read.h), "did you mean", and the reference
+ * pages (reference.h): nothing about a key is written down anywhere else.
+ */
+#ifndef MODEL_KEYS_H
+#define MODEL_KEYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/spec.h"
+
+typedef enum KeyType
+{
+	KEY_MAP,		 /* `keys` below it; they write into the same struct */
+	KEY_MAP_LIST,	 /* a list of maps of `keys`: an array of structs */
+	KEY_NAMED_MAPS,	 /* a map from the user's names to maps of `keys`: an array of structs that begin with the name */
+	KEY_CHOICE,		 /* one of `choices`: an enum */
+	KEY_NAME,		 /* char[NAME_MAX_BYTES + 1] */
+	KEY_IMAGE,		 /* char *: an image's name */
+	KEY_PATH,		 /* char *: an absolute path in a machine */
+	KEY_TEXT_LIST,	 /* char **, NULL-terminated */
+	KEY_ENVIRONMENT, /* EnvironmentVariable *, sorted by name */
+	KEY_NUMBER,		 /* unsigned integer of `bytes` bytes */
+	KEY_SIZE,		 /* uint64_t, bytes */
+	KEY_DURATION,	 /* uint64_t, milliseconds */
+	KEY_SECONDS,	 /* uint64_t, whole seconds, written as a duration */
+	KEY_BOOLEAN,	 /* bool */
+	KEY_HOST_PATH,	 /* char[bytes]: an absolute path on the host */
+	KEY_WORD,		 /* char[bytes]: what `check` accepts */
+	KEY_SUBNET,		 /* uint32_t in host byte order, and the prefix length at count_offset (unsigned) */
+	KEY_NOT_OFFERED	 /* a key of lttle that this version does not have */
+} KeyType;
+
+typedef struct Key Key;
+
+/* A choice can be written as a word, or as a map with one key, the word, when it has keys of its own. */
+typedef struct Choice
+{
+	const char *word; /* NULL ends the table */
+	int value;		  /* CHOICE_NOT_OFFERED: a word of lttle that this version does not have */
+	const Key *keys;  /* NULL: only the word */
+	const char *doc;
+} Choice;
+#define CHOICE_NOT_OFFERED (-1)
+
+struct Key
+{
+	const char *name; /* NULL ends the table */
+	KeyType type;
+	bool required;
+	const char *fallback;	   /* the value when it isn't there, as it would be written; NULL: zero */
+	const char *fallback_note; /* for the reference, where the default depends on something else */
+	uint64_t minimum;		   /* numbers, sizes (bytes), durations (ms) */
+	uint64_t maximum;		   /* also the most elements of a list or map */
+	const char *unit;		   /* of a number: "MiB" */
+	const Key *keys;
+	const Choice *choices;
+	const char *(*check)(const char *text); /* KEY_WORD: NULL or what is wrong with it */
+	size_t offset;							/* of the value in the struct */
+	size_t bytes;							/* of the value, or of one element of an array */
+	size_t count_offset;					/* arrays: of the size_t */
+	size_t mark_offset;						/* arrays of structs: of the SourceMark in an element */
+	const char *example;
+	const char *doc; /* one sentence */
+};
+
+/* The kinds of resources. */
+typedef struct KindKeys
+{
+	const char *name; /* NULL ends the table */
+	int kind;		  /* ResourceKind, or CHOICE_NOT_OFFERED */
+	const Key *keys;
+	const char *doc;
+} KindKeys;
+
+extern const KindKeys resource_kinds[];
+const KindKeys *resource_kind_keys(ResourceKind kind);
+
+#endif
