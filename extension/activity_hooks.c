@@ -18,6 +18,7 @@
 
 #include "activity.h"
 #include "activity_hooks.h"
+#include "flash_lock.h"
 
 /* As in libpq/auth.h, which can't be included where Kerberos' headers are not installed. */
 typedef void (*ClientAuthenticationHook)(struct Port *port, int status);
@@ -259,15 +260,26 @@ call_process_utility(UTILITY_PARAMETERS)
 		standard_ProcessUtility(UTILITY_ARGUMENTS);
 }
 
+/* Connection poolers send it before they hand a session to somebody else. */
+static bool
+statement_discards_all(const PlannedStmt *statement)
+{
+	return IsA(statement->utilityStmt, DiscardStmt) &&
+		   ((const DiscardStmt *) statement->utilityStmt)->target == DISCARD_ALL;
+}
+
 static void
 hook_process_utility(UTILITY_PARAMETERS)
 {
+	bool discards_all;
+
 	if (!statement_begin())
 	{
 		call_process_utility(UTILITY_ARGUMENTS);
 		return;
 	}
 	lttle_activity_count_statement();
+	discards_all = statement_discards_all(statement); /* asked now: DISCARD frees cached statements */
 	PG_TRY();
 	{
 		call_process_utility(UTILITY_ARGUMENTS);
@@ -277,6 +289,8 @@ hook_process_utility(UTILITY_PARAMETERS)
 		statement_end();
 	}
 	PG_END_TRY();
+	if (discards_all)
+		lttle_flash_lock_release_all();
 }
 
 /*

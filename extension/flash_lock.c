@@ -25,7 +25,7 @@ typedef struct FlashLockTable
 } FlashLockTable;
 
 static FlashLockTable *table = NULL;
-static bool exit_is_registered = false;
+static bool exit_is_registered = false; /* false: this session never took a lock */
 
 Size
 lttle_flash_lock_shmem_size(void)
@@ -94,6 +94,8 @@ locks_release(const char *name)
 {
 	bool found = false;
 
+	if (!exit_is_registered)
+		return false;
 	LWLockAcquire(table->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < table->capacity; i++)
 	{

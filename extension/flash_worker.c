@@ -32,6 +32,7 @@
 #define RECONNECT_MIN_MS		 100
 #define RECONNECT_MAX_MS		 30000
 #define RECONNECT_MAX_NEVER_MS	 60000 /* while no coordinator was ever there */
+#define CONNECTION_PROVEN_MS	 60000 /* a connection that lasted so long was a good one */
 #define UNSENT_MAX_MS			 5000
 #define SNAPSHOT_RETRY_MIN_MS	 1000
 #define SNAPSHOT_RETRY_MAX_MS	 60000
@@ -68,7 +69,8 @@ typedef struct FlashWorker
 	uint64 reconnect_ms;	  /* the next interval */
 	uint64 reconnect_at_ns;	  /* while closed */
 	uint64 greeting_until_ns; /* 0: not waited for */
-	uint64 unsent_until_ns;	  /* 0: nothing is unsent */
+	uint64 greeted_at_ns;
+	uint64 unsent_until_ns; /* 0: nothing is unsent */
 
 	/* The snapshot at the start: tried until it is answered OK, given up after some attempts. */
 	uint64 start_snapshot_at_ns;
@@ -179,6 +181,14 @@ worker_plan_reconnect(FlashWorker *worker, bool begin_anew)
 	worker->reconnect_ms = Min(worker->reconnect_ms * 2, max_ms);
 }
 
+/* The next try is now, and the intervals begin anew. */
+static void
+worker_hasten_reconnect(FlashWorker *worker)
+{
+	worker->reconnect_at_ns = 0;
+	worker->reconnect_ms = RECONNECT_MIN_MS;
+}
+
 /* Closes the connection and forgets what was under way on it. */
 static void
 worker_close(FlashWorker *worker)
@@ -188,9 +198,10 @@ worker_close(FlashWorker *worker)
 	worker->prepare.is_open = false;
 	worker->greeting_until_ns = 0;
 	worker->unsent_until_ns = 0;
-	if (worker->snapshot_until_ns != 0)
+	if (worker->snapshot_until_ns != 0 || worker->request_is_waiting)
 		worker_record_error(worker, "the connection to the coordinator was lost");
 	worker->snapshot_until_ns = 0;
+	worker->request_is_waiting = false;
 	worker_set_phase(worker, FLASH_PHASE_DISCONNECTED);
 }
 
@@ -199,6 +210,9 @@ worker_drop(FlashWorker *worker, FlashTrouble trouble, const char *detail)
 {
 	bool worked = worker->status.connected && trouble == FLASH_TROUBLE_LOST;
 
+	if (worker->status.connected &&
+		lttle_clock_now_ns() - worker->greeted_at_ns >= CONNECTION_PROVEN_MS * LTTLE_NS_PER_MS)
+		worker->logged_trouble = FLASH_TROUBLE_NONE;
 	worker_log_trouble(worker, trouble, detail);
 	worker_close(worker);
 	worker_plan_reconnect(worker, worked);
@@ -361,11 +375,13 @@ worker_take_hello(FlashWorker *worker)
 	worker->greeting_until_ns = 0;
 	worker->status.connected = true;
 	worker->was_ever_greeted = true;
-	if (worker->logged_trouble != FLASH_TROUBLE_NONE)
-		ereport(LOG, (errmsg("lttle_pg: connected to the coordinator at \"%s\"", worker->connected_path)));
-	/* What was garbage or silence before may be so again right after the greeting: that is still one line. */
-	if (worker->logged_trouble == FLASH_TROUBLE_ABSENT || worker->logged_trouble == FLASH_TROUBLE_LOST)
-		worker->logged_trouble = FLASH_TROUBLE_NONE;
+	worker->greeted_at_ns = lttle_clock_now_ns();
+	/* Garbage, or messages left unread, may follow every greeting anew: that is still one line. */
+	if (worker->logged_trouble == FLASH_TROUBLE_NONE || worker->logged_trouble == FLASH_TROUBLE_GARBAGE ||
+		worker->logged_trouble == FLASH_TROUBLE_FULL)
+		return;
+	ereport(LOG, (errmsg("lttle_pg: connected to the coordinator at \"%s\"", worker->connected_path)));
+	worker->logged_trouble = FLASH_TROUBLE_NONE;
 }
 
 static void
@@ -523,7 +539,8 @@ worker_continue_prepare(FlashWorker *worker)
 			worker_set_phase(worker, FLASH_PHASE_AGREED);
 			left_ms =
 				worker->prepare.deadline_ns > now_ns ? (worker->prepare.deadline_ns - now_ns) / LTTLE_NS_PER_MS : 0;
-			if (worker->prepare.hibernate)
+			/* With the answer still unsent this end has to stay open; the coordinator then does not freeze. */
+			if (worker->prepare.hibernate && !lttle_flash_channel_has_unsent(&worker->channel))
 				worker_leave_for_hibernation(worker, left_ms);
 			break;
 	}
@@ -556,14 +573,14 @@ worker_keep_connection(FlashWorker *worker)
 	if (!lttle_enabled || *lttle_socket == '\0')
 	{
 		worker_close(worker);
-		worker->reconnect_at_ns = 0;
+		worker_hasten_reconnect(worker);
 		worker_set_phase(worker, FLASH_PHASE_DISABLED);
 		return;
 	}
 	if (is_open && strcmp(worker->connected_path, lttle_socket) != 0)
 	{
 		worker_close(worker);
-		worker->reconnect_at_ns = 0;
+		worker_hasten_reconnect(worker);
 		is_open = false;
 	}
 	if (!is_open && lttle_clock_now_ns() >= worker->reconnect_at_ns)
@@ -673,6 +690,9 @@ lttle_flash_worker_main(Datum argument pg_attribute_unused())
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			/* Whoever reloads may have just put the coordinator in its place. */
+			if (worker->status.phase == FLASH_PHASE_DISCONNECTED)
+				worker_hasten_reconnect(worker);
 		}
 		MemoryContextReset(worker->round_context);
 		MemoryContextSwitchTo(worker->round_context);
