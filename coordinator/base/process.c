@@ -343,3 +343,46 @@ process_run(const char *const argv[], uint64_t timeout_ms, char **ret_output, Er
 	}
 	return 0;
 }
+
+/* Small enough to be written and read in one piece. */
+typedef struct FunctionAnswer
+{
+	int result;
+	Error err;
+} FunctionAnswer;
+
+int
+process_run_function(int (*function)(void *context, Error *err), void *context, Error *err)
+{
+	FunctionAnswer answer = {0};
+	Pipe report = {-1, -1};
+	ssize_t got;
+	pid_t pid;
+	int result = pipe_open(&report, err);
+
+	if (result < 0)
+		return result;
+	pid = fork();
+	if (pid == 0)
+	{
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		answer.result = function(context, &answer.err);
+		_exit(write(report.write_fd, &answer, sizeof(answer)) == (ssize_t) sizeof(answer) ? 0 : 1);
+	}
+	if (pid < 0)
+		result = error_set_errno(err, errno, "fork");
+	close(report.write_fd);
+	do
+		got = read(report.read_fd, &answer, sizeof(answer));
+	while (got < 0 && errno == EINTR);
+	close(report.read_fd);
+	if (pid < 0)
+		return result;
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (got != (ssize_t) sizeof(answer))
+		return error_set(err, -EIO, "a child process died without an answer");
+	if (answer.result < 0 && err != NULL)
+		*err = answer.err;
+	return answer.result;
+}

@@ -26,6 +26,12 @@ int process_run(const char *const argv[], uint64_t timeout_ms, char **ret_output
 void process_reset_signals(void);
 
 /*
+ * Runs a function in a forked child and waits for it: for what changes the process itself, such as setns and unshare.
+ * The child's Error comes back. -EIO when the child died without an answer.
+ */
+int process_run_function(int (*function)(void *context, Error *err), void *context, Error *err) MUST_CHECK;
+
+/*
  * Replaces the calling process as execvpe(3) does, but looks argv[0] up in the PATH of `environment`, and never hands a
  * file of unknown format to a shell. Returns a negative errno only: -ENOENT when no such program was found.
  */

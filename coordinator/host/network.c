@@ -1,0 +1,248 @@
+/*
+ * A machine's network; see network.h. The namespace and the machine's end are made by a forked child, which has moved
+ * into the new namespace; the host's end is set up by the caller.
+ *
+ * The pin is a bind mount of the namespace in the host's own mount namespace. Another mount namespace that copied it
+ * meanwhile keeps an empty network namespace alive at most: links are deleted by name, not left to the last unmount.
+ */
+#include "host/network.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "host/network_links.h"
+
+#ifndef NSFS_MAGIC
+#define NSFS_MAGIC 0x6e736673
+#endif
+
+#define MACHINE_LINK		  "eth0"
+#define CHILD_EHASH_SYSCTL	  "/proc/sys/net/ipv4/tcp_child_ehash_entries"
+#define CHILD_EHASH_ENTRIES	  "512"
+#define HARDWARE_MACHINE_SIDE 0x00
+#define HARDWARE_HOST_SIDE	  0x01
+
+void
+network_format_address(uint32_t address, char text[16])
+{
+	snprintf(text, 16, "%u.%u.%u.%u", address >> 24, (address >> 16) & 255, (address >> 8) & 255, address & 255);
+}
+
+/* Locally administered, and told by the machine's address, so that both ends know each other without ARP. */
+static void
+hardware_address(const MachineNetwork *network, uint8_t side, uint8_t hardware[LINK_ADDRESS_BYTES])
+{
+	hardware[0] = 0x02;
+	hardware[1] = side;
+	for (int i = 0; i < 4; i++)
+		hardware[2 + i] = (uint8_t) (network->address >> (24 - 8 * i));
+}
+
+int
+network_plan(const HostLayout *layout, const char *name, unsigned index, MachineNetwork *ret_network, Error *err)
+{
+	MachineNetwork network = {0};
+	uint64_t last;
+
+	if (layout->subnet_bits < 8 || layout->subnet_bits > 28)
+		return error_set(err, -EINVAL, "subnet: /%u is not between /8 and /28", layout->subnet_bits);
+	last = (UINT64_C(1) << (32 - layout->subnet_bits)) - 3; /* not the network, the gateway, the broadcast address */
+	if (index < 1 || index > last)
+		return error_set(err, -ERANGE, "machine %s: the subnet has addresses 1 to %llu, not %u", name,
+						 (unsigned long long) last, index);
+	if (name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL)
+		return error_set(err, -EINVAL, "machine '%s': is not a name", name);
+	if ((size_t) snprintf(network.pin_path, sizeof(network.pin_path), "%s/netns/%s", layout->run_directory, name) >=
+		sizeof(network.pin_path))
+		return error_set(err, -ENAMETOOLONG, "machine %s: name is too long", name);
+	if ((size_t) snprintf(network.host_link, sizeof(network.host_link), "%s%u", layout->name_prefix, index) >=
+		sizeof(network.host_link))
+		return error_set(err, -ENAMETOOLONG, "machine %s: link %s%u: name is too long", name, layout->name_prefix,
+						 index);
+	network.gateway = layout->subnet_address + 1;
+	network.address = layout->subnet_address + 1 + index;
+	*ret_network = network;
+	return 0;
+}
+
+/* lo and eth0, by the child that lives in the namespace. */
+static int
+machine_side_set_up(const MachineNetwork *network, int host_namespace_fd, Error *err)
+{
+	_cleanup_(links_close) struct nl_sock *socket = NULL;
+	uint8_t machine_hardware[LINK_ADDRESS_BYTES];
+	uint8_t host_hardware[LINK_ADDRESS_BYTES];
+	const LinkRoute to_gateway = {.destination = network->gateway, .bits = 32, .source = network->address};
+	const LinkRoute to_all = {.gateway = network->gateway, .source = network->address};
+	int result = links_open(&socket, err);
+
+	hardware_address(network, HARDWARE_MACHINE_SIDE, machine_hardware);
+	hardware_address(network, HARDWARE_HOST_SIDE, host_hardware);
+	if (result == 0)
+		result = links_set_up(socket, "lo", err);
+	if (result == 0)
+		result = links_add_veth(socket, MACHINE_LINK, machine_hardware, network->host_link, host_hardware,
+								host_namespace_fd, err);
+	if (result == 0)
+		result = links_silence_ipv6(MACHINE_LINK, err);
+	if (result == 0)
+		result = links_add_address(socket, MACHINE_LINK, network->address, err);
+	if (result == 0)
+		result = links_set_up(socket, MACHINE_LINK, err);
+	if (result == 0)
+		result = links_add_neighbour(socket, MACHINE_LINK, network->gateway, host_hardware, err);
+	if (result == 0)
+		result = links_add_route(socket, MACHINE_LINK, &to_gateway, err);
+	if (result == 0)
+		result = links_add_route(socket, MACHINE_LINK, &to_all, err);
+	return result;
+}
+
+static int
+host_side_set_up(const MachineNetwork *network, Error *err)
+{
+	_cleanup_(links_close) struct nl_sock *socket = NULL;
+	uint8_t machine_hardware[LINK_ADDRESS_BYTES];
+	const LinkRoute to_machine = {.destination = network->address, .bits = 32, .source = network->gateway};
+	int result = links_open(&socket, err);
+
+	hardware_address(network, HARDWARE_MACHINE_SIDE, machine_hardware);
+	if (result == 0)
+		result = links_silence_ipv6(network->host_link, err);
+	if (result == 0)
+		result = links_add_address(socket, network->host_link, network->gateway, err);
+	if (result == 0)
+		result = links_set_up(socket, network->host_link, err);
+	if (result == 0)
+		result = links_add_neighbour(socket, network->host_link, network->address, machine_hardware, err);
+	if (result == 0)
+		result = links_add_route(socket, network->host_link, &to_machine, err);
+	return result;
+}
+
+/* Runs in the child. A namespace takes the size of its TCP table from its parent's setting, hence the one between. */
+static int
+namespace_make(void *context, Error *err)
+{
+	const MachineNetwork *network = context;
+	_cleanup_fd_ int host_namespace_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	int result;
+
+	if (host_namespace_fd < 0)
+		return error_set_errno(err, errno, "/proc/self/ns/net");
+	if (unshare(CLONE_NEWNET) < 0)
+		return error_set_errno(err, errno, "make a network namespace");
+	result = file_write(CHILD_EHASH_SYSCTL, CHILD_EHASH_ENTRIES, err);
+	if (result < 0 && result != -ENOENT) /* before Linux 6.2 all namespaces share one table */
+		return result;
+	if (unshare(CLONE_NEWNET) < 0)
+		return error_set_errno(err, errno, "make a network namespace");
+	if (mount("/proc/self/ns/net", network->pin_path, NULL, MS_BIND, NULL) < 0)
+		return error_set_errno(err, errno, "%s: bind the network namespace", network->pin_path);
+	return machine_side_set_up(network, host_namespace_fd, err);
+}
+
+static int
+pin_make_file(const char *path, Error *err)
+{
+	char directory[sizeof(((MachineNetwork *) NULL)->pin_path)];
+	char *slash;
+	int fd;
+	int result;
+
+	snprintf(directory, sizeof(directory), "%s", path);
+	slash = strrchr(directory, '/');
+	*slash = '\0';
+	result = file_make_directory(directory, 0755, err);
+	if (result < 0)
+		return result;
+	fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444);
+	if (fd < 0)
+		return error_set_errno(err, errno, "%s", path);
+	close(fd);
+	return 0;
+}
+
+static int
+pin_remove(const char *path, Error *err)
+{
+	/* More than one may lie there when an earlier run was killed. */
+	while (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+		;
+	if (errno != EINVAL && errno != ENOENT)
+		return error_set_errno(err, errno, "%s: unmount", path);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return error_set_errno(err, errno, "%s: remove", path);
+	return 0;
+}
+
+int
+network_create(const MachineNetwork *network, Error *err)
+{
+	int result = network_remove(network, err);
+
+	if (result == 0)
+		result = pin_make_file(network->pin_path, err);
+	if (result == 0)
+		result = process_run_function(namespace_make, (void *) network, err);
+	if (result == 0)
+		result = host_side_set_up(network, err);
+	if (result < 0 && network_remove(network, NULL) < 0)
+		error_prefix(err, "network %s (which could not be taken back)", network->host_link);
+	return result;
+}
+
+static bool
+pin_exists(const char *path)
+{
+	struct statfs status;
+
+	return statfs(path, &status) == 0 && status.f_type == NSFS_MAGIC;
+}
+
+bool
+network_exists(const MachineNetwork *network)
+{
+	_cleanup_(links_close) struct nl_sock *socket = NULL;
+
+	return pin_exists(network->pin_path) && links_open(&socket, NULL) == 0 &&
+		   links_route_leads_to(socket, network->host_link, network->address);
+}
+
+int
+network_remove(const MachineNetwork *network, Error *err)
+{
+	_cleanup_(links_close) struct nl_sock *socket = NULL;
+	int result = links_open(&socket, err);
+
+	if (result == 0)
+		result = links_delete(socket, network->host_link, err);
+	if (result == 0)
+		result = pin_remove(network->pin_path, err);
+	return result;
+}
+
+int
+network_open_namespace(const MachineNetwork *network, int *ret_fd, Error *err)
+{
+	int fd;
+
+	/* Without the bind mount there is an empty file, and setns would say no more than "Invalid argument". */
+	if (!pin_exists(network->pin_path))
+		return error_set(err, -ENOENT, "%s: there is no network namespace", network->pin_path);
+	fd = open(network->pin_path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set_errno(err, errno, "%s", network->pin_path);
+	*ret_fd = fd;
+	return 0;
+}

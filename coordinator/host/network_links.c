@@ -1,0 +1,302 @@
+/* Links, addresses, routes and neighbours by libnl-route; see network_links.h. */
+#include "host/network_links.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <netlink/errno.h>
+#include <netlink/netlink.h>
+#include <netlink/route/addr.h>
+#include <netlink/route/link.h>
+#include <netlink/route/link/veth.h>
+#include <netlink/route/neighbour.h>
+#include <netlink/route/nexthop.h>
+#include <netlink/route/route.h>
+#include <netlink/socket.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+
+static void
+cleanup_address(struct nl_addr **address)
+{
+	if (*address != NULL)
+		nl_addr_put(*address);
+}
+
+static void
+cleanup_link(struct rtnl_link **link)
+{
+	if (*link != NULL)
+		rtnl_link_put(*link);
+}
+
+static void
+cleanup_link_address(struct rtnl_addr **address)
+{
+	if (*address != NULL)
+		rtnl_addr_put(*address);
+}
+
+static void
+cleanup_route(struct rtnl_route **route)
+{
+	if (*route != NULL)
+		rtnl_route_put(*route);
+}
+
+static void
+cleanup_neighbour(struct rtnl_neigh **neighbour)
+{
+	if (*neighbour != NULL)
+		rtnl_neigh_put(*neighbour);
+}
+
+/* libnl has error numbers of its own. */
+static int
+set_netlink_error(Error *err, int code, const char *name, const char *step)
+{
+	int number = EIO;
+
+	switch (-code)
+	{
+		case NLE_EXIST:
+			number = EEXIST;
+			break;
+		case NLE_PERM:
+		case NLE_NOACCESS:
+			number = EPERM;
+			break;
+		case NLE_NODEV:
+		case NLE_OBJ_NOTFOUND:
+			number = ENODEV;
+			break;
+		case NLE_NOMEM:
+			number = ENOMEM;
+			break;
+		case NLE_OPNOTSUPP:
+			number = EOPNOTSUPP;
+			break;
+		default:
+			break;
+	}
+	return error_set(err, -number, "link %s: %s: %s", name, step, nl_geterror(code));
+}
+
+static struct nl_addr *
+address_new(uint32_t address, unsigned bits)
+{
+	uint32_t network_order = htonl(address);
+	struct nl_addr *built = nl_addr_build(AF_INET, &network_order, sizeof(network_order));
+
+	if (built != NULL)
+		nl_addr_set_prefixlen(built, (int) bits);
+	return built;
+}
+
+static int
+link_index(const char *name, unsigned *ret_index, Error *err)
+{
+	unsigned index = if_nametoindex(name);
+
+	if (index == 0)
+		return error_set_errno(err, errno, "link %s", name);
+	*ret_index = index;
+	return 0;
+}
+
+int
+links_open(struct nl_sock **ret_socket, Error *err)
+{
+	struct nl_sock *socket = nl_socket_alloc();
+	int code;
+
+	if (socket == NULL)
+		return error_set_errno(err, ENOMEM, "netlink");
+	code = nl_connect(socket, NETLINK_ROUTE);
+	if (code < 0)
+	{
+		nl_socket_free(socket);
+		return error_set(err, -EIO, "netlink: %s", nl_geterror(code));
+	}
+	*ret_socket = socket;
+	return 0;
+}
+
+void
+links_close(struct nl_sock **socket)
+{
+	if (*socket != NULL)
+		nl_socket_free(*socket);
+}
+
+int
+links_add_veth(struct nl_sock *socket, const char *name, const uint8_t hardware[LINK_ADDRESS_BYTES],
+			   const char *peer_name, const uint8_t peer_hardware[LINK_ADDRESS_BYTES], int peer_namespace_fd,
+			   Error *err)
+{
+	_cleanup_(cleanup_link) struct rtnl_link *link = rtnl_link_veth_alloc();
+	_cleanup_(cleanup_link) struct rtnl_link *peer = link == NULL ? NULL : rtnl_link_veth_get_peer(link);
+	_cleanup_(cleanup_address) struct nl_addr *address = nl_addr_build(AF_LLC, hardware, LINK_ADDRESS_BYTES);
+	_cleanup_(cleanup_address) struct nl_addr *peer_address = nl_addr_build(AF_LLC, peer_hardware, LINK_ADDRESS_BYTES);
+	int code;
+
+	if (link == NULL || peer == NULL || address == NULL || peer_address == NULL)
+		return error_set_errno(err, ENOMEM, "link %s", name);
+	rtnl_link_set_name(link, name);
+	rtnl_link_set_addr(link, address);
+	rtnl_link_set_name(peer, peer_name);
+	rtnl_link_set_addr(peer, peer_address);
+	rtnl_link_set_ns_fd(peer, peer_namespace_fd);
+	code = rtnl_link_add(socket, link, NLM_F_CREATE | NLM_F_EXCL);
+	return code < 0 ? set_netlink_error(err, code, peer_name, "add veth pair") : 0;
+}
+
+int
+links_delete(struct nl_sock *socket, const char *name, Error *err)
+{
+	_cleanup_(cleanup_link) struct rtnl_link *link = rtnl_link_alloc();
+	int code;
+
+	if (link == NULL)
+		return error_set_errno(err, ENOMEM, "link %s", name);
+	if (if_nametoindex(name) == 0)
+		return 0;
+	rtnl_link_set_name(link, name);
+	code = rtnl_link_delete(socket, link);
+	if (code < 0 && code != -NLE_NODEV && code != -NLE_OBJ_NOTFOUND)
+		return set_netlink_error(err, code, name, "delete");
+	return 0;
+}
+
+int
+links_set_up(struct nl_sock *socket, const char *name, Error *err)
+{
+	_cleanup_(cleanup_link) struct rtnl_link *link = rtnl_link_alloc();
+	_cleanup_(cleanup_link) struct rtnl_link *change = rtnl_link_alloc();
+	unsigned index = 0;
+	int code;
+	int result = link_index(name, &index, err);
+
+	if (result < 0)
+		return result;
+	if (link == NULL || change == NULL)
+		return error_set_errno(err, ENOMEM, "link %s", name);
+	rtnl_link_set_ifindex(link, (int) index);
+	rtnl_link_set_flags(change, IFF_UP);
+	code = rtnl_link_change(socket, link, change, 0);
+	return code < 0 ? set_netlink_error(err, code, name, "set up") : 0;
+}
+
+int
+links_silence_ipv6(const char *name, Error *err)
+{
+	char path[128];
+	int result;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+	result = file_write(path, "1", err);
+	return result == -ENOENT ? 0 : result; /* a kernel without IPv6 */
+}
+
+int
+links_add_address(struct nl_sock *socket, const char *name, uint32_t address, Error *err)
+{
+	_cleanup_(cleanup_link_address) struct rtnl_addr *entry = rtnl_addr_alloc();
+	_cleanup_(cleanup_address) struct nl_addr *local = address_new(address, 32);
+	unsigned index = 0;
+	int code;
+	int result = link_index(name, &index, err);
+
+	if (result < 0)
+		return result;
+	if (entry == NULL || local == NULL)
+		return error_set_errno(err, ENOMEM, "link %s", name);
+	rtnl_addr_set_ifindex(entry, (int) index);
+	rtnl_addr_set_family(entry, AF_INET);
+	code = rtnl_addr_set_local(entry, local);
+	if (code == 0)
+		code = rtnl_addr_add(socket, entry, 0);
+	return code < 0 ? set_netlink_error(err, code, name, "add address") : 0;
+}
+
+int
+links_add_route(struct nl_sock *socket, const char *name, const LinkRoute *route, Error *err)
+{
+	_cleanup_(cleanup_route) struct rtnl_route *entry = rtnl_route_alloc();
+	_cleanup_(cleanup_address) struct nl_addr *destination = address_new(route->destination, route->bits);
+	_cleanup_(cleanup_address) struct nl_addr *gateway = address_new(route->gateway, 32);
+	_cleanup_(cleanup_address) struct nl_addr *source = address_new(route->source, 32);
+	struct rtnl_nexthop *hop;
+	unsigned index = 0;
+	int code;
+	int result = link_index(name, &index, err);
+
+	if (result < 0)
+		return result;
+	hop = rtnl_route_nh_alloc();
+	if (entry == NULL || destination == NULL || gateway == NULL || source == NULL || hop == NULL)
+	{
+		if (hop != NULL)
+			rtnl_route_nh_free(hop);
+		return error_set_errno(err, ENOMEM, "link %s", name);
+	}
+	rtnl_route_nh_set_ifindex(hop, (int) index);
+	if (route->gateway != 0)
+		rtnl_route_nh_set_gateway(hop, gateway);
+	rtnl_route_add_nexthop(entry, hop); /* the route owns it now */
+	rtnl_route_set_family(entry, AF_INET);
+	rtnl_route_set_table(entry, RT_TABLE_MAIN);
+	rtnl_route_set_protocol(entry, RTPROT_STATIC);
+	rtnl_route_set_scope(entry, route->gateway != 0 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK);
+	code = rtnl_route_set_dst(entry, destination);
+	if (code == 0 && route->source != 0)
+		code = rtnl_route_set_pref_src(entry, source);
+	if (code == 0)
+		code = rtnl_route_add(socket, entry, NLM_F_CREATE | NLM_F_EXCL);
+	return code < 0 ? set_netlink_error(err, code, name, "add route") : 0;
+}
+
+int
+links_add_neighbour(struct nl_sock *socket, const char *name, uint32_t address,
+					const uint8_t hardware[LINK_ADDRESS_BYTES], Error *err)
+{
+	_cleanup_(cleanup_neighbour) struct rtnl_neigh *entry = rtnl_neigh_alloc();
+	_cleanup_(cleanup_address) struct nl_addr *destination = address_new(address, 32);
+	_cleanup_(cleanup_address) struct nl_addr *link_address = nl_addr_build(AF_LLC, hardware, LINK_ADDRESS_BYTES);
+	unsigned index = 0;
+	int code;
+	int result = link_index(name, &index, err);
+
+	if (result < 0)
+		return result;
+	if (entry == NULL || destination == NULL || link_address == NULL)
+		return error_set_errno(err, ENOMEM, "link %s", name);
+	rtnl_neigh_set_ifindex(entry, (int) index);
+	rtnl_neigh_set_lladdr(entry, link_address);
+	rtnl_neigh_set_state(entry, NUD_PERMANENT);
+	code = rtnl_neigh_set_dst(entry, destination);
+	if (code == 0)
+		code = rtnl_neigh_add(socket, entry, NLM_F_CREATE | NLM_F_REPLACE);
+	return code < 0 ? set_netlink_error(err, code, name, "add neighbour") : 0;
+}
+
+bool
+links_route_leads_to(struct nl_sock *socket, const char *name, uint32_t address)
+{
+	_cleanup_(cleanup_address) struct nl_addr *destination = address_new(address, 32);
+	_cleanup_(cleanup_route) struct rtnl_route *found = NULL;
+	struct rtnl_nexthop *hop;
+	unsigned index = if_nametoindex(name);
+
+	if (index == 0 || destination == NULL || rtnl_route_lookup(socket, destination, &found) < 0 || found == NULL)
+		return false;
+	hop = rtnl_route_nexthop_n(found, 0);
+	return hop != NULL && rtnl_route_nh_get_ifindex(hop) == (int) index;
+}

@@ -1,0 +1,287 @@
+/*
+ * A machine's network as the kernel makes it (needs root): namespace, links, addresses and routes are
+ * there, TCP goes through at once and without ARP, leftovers of a killed run are replaced, and nothing stays.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "host/network.h"
+
+static HostLayout layout = {.subnet_address = 0x0a630000 /* 10.99.0.0 */, .subnet_bits = 24};
+static MachineNetwork network;
+
+static void
+check(int result, const Error *err)
+{
+	if (result < 0)
+		fail_msg("%s", err->message);
+}
+
+static int
+plan(void **state)
+{
+	(void) state;
+	strcpy(layout.run_directory, "/tmp/lttle-test-network-XXXXXX");
+	if (mkdtemp(layout.run_directory) == NULL)
+		return -1;
+	strcpy(layout.name_prefix, "lth");
+	return network_plan(&layout, "ns.machine", 7, &network, NULL);
+}
+
+static int
+clean(void **state)
+{
+	Error err = {0};
+
+	(void) state;
+	if (network_remove(&network, &err) < 0)
+	{
+		print_error("%s\n", err.message);
+		return -1;
+	}
+	return file_remove_tree(layout.run_directory, NULL);
+}
+
+static char *
+run(const char *const argv[])
+{
+	char *output = NULL;
+	Error err = {0};
+
+	check(process_run(argv, 20000, &output, &err), &err);
+	return output;
+}
+
+static void
+assert_shell(const char *command, const char *expected)
+{
+	const char *const argv[] = {"sh", "-c", command, NULL};
+	_cleanup_free_ char *output = run(argv);
+
+	assert_string_equal(output, expected);
+}
+
+static int
+enter(void)
+{
+	_cleanup_fd_ int fd = -1;
+
+	return network_open_namespace(&network, &fd, NULL) < 0 ? -1 : setns(fd, CLONE_NEWNET);
+}
+
+static int
+look_inside(void *context, Error *err)
+{
+	const char *path = context;
+	const char *const argv[] = {"sh", "-c",
+								"ip -4 -o addr show dev eth0 | sed 's/ \\+/ /g' | cut -d' ' -f4; ip route; "
+								"ip neigh | cut -d' ' -f1-3,6; cat /proc/sys/net/ipv4/tcp_ehash_entries; "
+								"cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6; ip -o link show lo | grep -c LOWER_UP",
+								NULL};
+	_cleanup_free_ char *output = NULL;
+	_cleanup_file_ FILE *file = NULL;
+	int result;
+
+	if (enter() < 0)
+		return error_set_errno(err, errno, "setns");
+	result = process_run(argv, 20000, &output, err);
+	if (result < 0)
+		return result;
+	file = fopen(path, "we");
+	return file == NULL || fputs(output, file) < 0 ? error_set_errno(err, EIO, "%s", path) : 0;
+}
+
+static void
+test_what_is_made(void **state)
+{
+	_cleanup_free_ char *found = NULL;
+	char path[300];
+	char expected[600];
+	char command[400];
+	char address[16];
+	char gateway[16];
+	Error err = {0};
+
+	(void) state;
+	assert_false(network_exists(&network));
+	check(network_create(&network, &err), &err);
+	assert_true(network_exists(&network));
+	network_format_address(network.address, address);
+	network_format_address(network.gateway, gateway);
+
+	snprintf(path, sizeof(path), "%s/found", layout.run_directory);
+	check(process_run_function(look_inside, path, &err), &err);
+	check(file_read(path, 4096, &found, NULL, &err), &err);
+	snprintf(expected, sizeof(expected),
+			 "%s/32\ndefault via %s dev eth0 proto static src %s \n%s dev eth0 proto static scope link src %s \n"
+			 "%s dev eth0 PERMANENT\n512\n1\n1\n",
+			 address, gateway, address, gateway, address, gateway);
+	assert_string_equal(found, expected);
+
+	snprintf(command, sizeof(command), "ip route show dev %s", network.host_link);
+	snprintf(expected, sizeof(expected), "%s proto static scope link src %s \n", address, gateway);
+	assert_shell(command, expected);
+	snprintf(command, sizeof(command), "ip neigh show dev %s | grep -c 'lladdr .* PERMANENT'", network.host_link);
+	assert_shell(command, "1\n");
+}
+
+/* A connection right after the creation: a lost first packet would cost a second. */
+static void
+test_tcp_goes_through(void **state)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(5432)};
+	struct sockaddr_in peer = {0};
+	socklen_t peer_length = sizeof(peer);
+	_cleanup_fd_ int home = -1;
+	_cleanup_fd_ int listener = -1;
+	_cleanup_fd_ int client = -1;
+	_cleanup_fd_ int server = -1;
+	char text[16];
+	char expected[16];
+	Error err = {0};
+
+	(void) state;
+	check(network_create(&network, &err), &err);
+	/* A socket belongs to the namespace in which it was made. */
+	home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	assert_true(home >= 0);
+	assert_int_equal(enter(), 0);
+	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(setns(home, CLONE_NEWNET), 0);
+	assert_int_equal(bind(listener, (struct sockaddr *) &name, sizeof(name)), 0);
+	assert_int_equal(listen(listener, 5), 0);
+
+	client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	name.sin_addr.s_addr = htonl(network.address);
+	assert_int_equal(connect(client, (struct sockaddr *) &name, sizeof(name)), 0);
+	server = accept4(listener, (struct sockaddr *) &peer, &peer_length, SOCK_CLOEXEC);
+	assert_true(server >= 0);
+	network_format_address(ntohl(peer.sin_addr.s_addr), text);
+	network_format_address(network.gateway, expected);
+	assert_string_equal(text, expected);
+	assert_int_equal(write(client, "ping", 4), 4);
+	{
+		char buffer[8] = "";
+
+		assert_int_equal(recv(server, buffer, 4, MSG_WAITALL), 4);
+		assert_string_equal(buffer, "ping");
+	}
+}
+
+/* What a killed run left, complete or in parts, is replaced. */
+static void
+test_leftovers_are_replaced(void **state)
+{
+	struct stat before;
+	struct stat after;
+	Error err = {0};
+
+	(void) state;
+	check(network_create(&network, &err), &err);
+	assert_int_equal(stat(network.pin_path, &before), 0);
+	check(network_create(&network, &err), &err);
+	assert_int_equal(stat(network.pin_path, &after), 0);
+	assert_true(before.st_ino != after.st_ino);
+	assert_true(network_exists(&network));
+
+	/* The link alone is gone. */
+	{
+		const char *const argv[] = {"ip", "link", "delete", network.host_link, NULL};
+
+		check(process_run(argv, 20000, NULL, &err), &err);
+	}
+	assert_false(network_exists(&network));
+	check(network_create(&network, &err), &err);
+	assert_true(network_exists(&network));
+}
+
+static void
+test_nothing_stays(void **state)
+{
+	int fd = -1;
+	char *mounts = NULL;
+	Error err = {0};
+
+	(void) state;
+	check(network_create(&network, &err), &err);
+	check(network_open_namespace(&network, &fd, &err), &err);
+	close(fd);
+	check(network_remove(&network, &err), &err);
+	check(network_remove(&network, &err), &err);
+	assert_int_equal(if_nametoindex(network.host_link), 0);
+	assert_int_equal(access(network.pin_path, F_OK), -1);
+	assert_int_equal(network_open_namespace(&network, &fd, &err), -ENOENT);
+	check(file_read("/proc/self/mountinfo", 16 * 1024 * 1024, &mounts, NULL, &err), &err);
+	assert_null(strstr(mounts, layout.run_directory));
+	free(mounts);
+}
+
+/* Several coordinators' networks and several machines live side by side, all with the same gateway address. */
+static void
+test_two_machines(void **state)
+{
+	MachineNetwork other;
+	Error err = {0};
+
+	(void) state;
+	check(network_plan(&layout, "ns.other", 8, &other, &err), &err);
+	check(network_create(&network, &err), &err);
+	check(network_create(&other, &err), &err);
+	assert_true(network_exists(&network));
+	assert_true(network_exists(&other));
+	check(network_remove(&other, &err), &err);
+	assert_false(network_exists(&other));
+	assert_true(network_exists(&network));
+}
+
+/* A failure half way gives back what was made: here the kernel refuses the host link's name. */
+static void
+test_failure_leaves_nothing(void **state)
+{
+	MachineNetwork broken = network;
+	Error err = {0};
+
+	(void) state;
+	strcpy(broken.host_link, "a/b");
+	assert_true(network_create(&broken, &err) < 0);
+	assert_true(strlen(err.message) > 0);
+	assert_int_equal(access(broken.pin_path, F_OK), -1);
+}
+
+#define with_plan(test) cmocka_unit_test_setup_teardown(test, plan, clean)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		with_plan(test_what_is_made),  with_plan(test_tcp_goes_through), with_plan(test_leftovers_are_replaced),
+		with_plan(test_nothing_stays), with_plan(test_two_machines),	 with_plan(test_failure_leaves_nothing),
+	};
+
+	/* The "host" is a network and a mount namespace of the test: nothing of it outlives the test, however it ends. */
+	if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	{
+		perror("unshare");
+		return 1;
+	}
+	alarm(120);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
