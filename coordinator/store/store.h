@@ -17,7 +17,7 @@
 typedef struct Store Store;
 
 /* Opens or creates the database and brings its schema up to date. One process at a time: -EBUSY when another
- * coordinator has it (flock on <state>/lock, held until store_close). */
+ * coordinator has it (a record lock on <state>/lock, held until store_close; forked children do not inherit it). */
 int store_open(const char *state_directory, Store **ret_store, Error *err) MUST_CHECK;
 void store_close(Store *store);
 
@@ -32,6 +32,7 @@ int store_put_app(Store *store, const AppSpec *spec, Error *err) MUST_CHECK;
 int store_delete_app(Store *store, const char *name_space, const char *name,
 					 Error *err) MUST_CHECK; /* and its machine */
 
+/* Functions that are called for each: 0 goes on, a negative number stops and is returned. */
 typedef int (*StoreVolumeFunction)(void *context, const VolumeSpec *spec);
 typedef int (*StoreAppFunction)(void *context, const AppSpec *spec);
 /* Calls function for each, in the order of namespace and name. problem(): a row that was left out, and why. */
@@ -59,17 +60,19 @@ typedef struct MachineRecord
 	char woken_by[128];
 	unsigned restarts;
 	bool stopped_by_user;
+	bool delete_wanted; /* deletion has begun and must be ended */
 	char image_id[80]; /* digest that it runs, "sha256:…" */
 } MachineRecord;
 
+/* -ENOENT when there is no such app; -EEXIST when another machine has the index. */
 int store_put_machine(Store *store, const MachineRecord *record, Error *err) MUST_CHECK;
 int store_get_machine(Store *store, const char *name_space, const char *name, MachineRecord *ret_record,
-					  Error *err) MUST_CHECK; /* -ENOENT */
+					  Error *err) MUST_CHECK; /* -ENOENT; -EBADMSG when the row is damaged */
 
 /* The smallest index from 1 that no machine has, at most `max`. -ENOSPC. */
 int store_free_index(Store *store, unsigned max, unsigned *ret_index, Error *err) MUST_CHECK;
 
-/* The event log: one line a change of phase. Kept for the last 10,000. */
+/* The event log: one line a change of phase. The last 10,000 are kept. */
 typedef struct EventRecord
 {
 	uint64_t id;
