@@ -15,9 +15,7 @@ typedef struct EngineVolume
 typedef struct ImagePin
 {
 	char image_id[80];
-	pid_t holder; /* 0: it could not be made, or is being made */
-	Job *work;
-	Engine *engine;
+	pid_t holder; /* 0: it could not be made, or has ended */
 	struct ImagePin *next;
 } ImagePin;
 
@@ -32,12 +30,13 @@ struct Engine
 	Machine *machines;
 	EngineVolume *volumes;
 	ImagePin *pins;
-	bool mounted_run; /* a tmpfs of ours is on <run>/m */
 };
 
 Machine *engine_find_machine(Engine *engine, const char *name_space, const char *name);
 EngineVolume *engine_find_volume(Engine *engine, const char *name_space, const char *name);
-void engine_remove_machine(Engine *engine, Machine *machine); /* from list and store, freed */
+void engine_add_machine(Engine *engine, Machine *machine);
+void engine_add_volume(Engine *engine, const VolumeSpec *spec); /* or changes the one that is there */
+void engine_remove_machine(Engine *engine, Machine *machine);	/* from list and store, freed */
 void engine_pin_image(Engine *engine, const Machine *machine);
 void engine_unpin_images(Engine *engine);
 int engine_register_image(Engine *engine, const char *name, const HostImage *image, Error *err) MUST_CHECK;

@@ -96,7 +96,6 @@ typedef struct FsmFacts
 {
 	bool image_known;
 	bool channel_open; /* the extension is connected and has said READY */
-	bool stop_wanted;  /* the user stopped it */
 	bool delete_wanted;
 	bool restart_wanted; /* stop, then start again */
 } FsmFacts;

@@ -40,7 +40,9 @@ machine_memory_to_json(const Machine *machine)
 	CgroupMemory memory = {0};
 	json_t *object = json_object();
 
-	(void) cgroup_read_memory(machine->engine->cgroups, machine->group, &memory, NULL);
+	/* A machine that is not there has no group, and takes no memory. */
+	if (cgroup_read_memory(machine->engine->cgroups, machine->group, &memory, NULL) < 0)
+		memory = (CgroupMemory){0};
 	json_set_number(object, "resident-bytes", memory.resident_bytes);
 	json_set_number(object, "swapped-bytes", memory.swapped_bytes);
 	json_set_number(object, "kernel-bytes", memory.kernel_bytes);
@@ -146,7 +148,8 @@ volume_to_json(Engine *engine, const EngineVolume *volume)
 	HostVolume host;
 
 	volume_plan(&engine->layout, volume->spec.name_space, volume->spec.name, &host);
-	(void) volume_read_usage(&host, &usage, NULL);
+	if (volume_read_usage(&host, &usage, NULL) < 0)
+		usage = (VolumeUsage){0};
 	json_set_number(object, "size-bytes", volume->spec.size_bytes);
 	json_set_number(object, "used-bytes", usage.used_bytes);
 	json_set_number(object, "on-disk-bytes", usage.on_disk_bytes);

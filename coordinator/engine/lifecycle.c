@@ -259,7 +259,7 @@ create_launch(const Machine *machine, pid_t *ret_pid, Error *err)
 	return launch_machine(&spec, ret_pid, err);
 }
 
-static CgroupLimits
+CgroupLimits
 machine_limits(const Machine *machine)
 {
 	return (CgroupLimits){
@@ -355,9 +355,7 @@ machine_create(Machine *machine)
 	Error error;
 	int result;
 
-	machine->facts.stop_wanted = false;
 	machine->facts.restart_wanted = false;
-	machine->record.stopped_by_user = false;
 	evtimer_del(machine->restart_timer);
 	result = machine_load_image(machine, &error);
 	if (result == 0)

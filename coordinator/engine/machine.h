@@ -126,6 +126,7 @@ void machine_kill(Machine *machine);
 void machine_tear_down(Machine *machine);
 void machine_schedule_restart(Machine *machine);
 void machine_forget(Machine *machine);
+CgroupLimits machine_limits(const Machine *machine);
 int machine_open_flash(Machine *machine, Error *err) MUST_CHECK;
 int machine_load_image(Machine *machine, Error *err) MUST_CHECK; /* -ENOENT: not there yet */
 

@@ -58,7 +58,10 @@ typedef struct ImagePinSpec
 	uint64_t max_bytes;
 } ImagePinSpec;
 
-/* Starts the holder as a child of the caller. Returns once everything is locked. ret_bytes: how much. */
-int image_pin_start(const ImagePinSpec *spec, pid_t *ret_holder, uint64_t *ret_bytes, Error *err) MUST_CHECK;
+/*
+ * Starts the holder as a child of the caller, and returns at once: the holder reads and locks the files on its own,
+ * in its own time. It ends, with its reason on standard error, when it cannot.
+ */
+int image_pin_start(const ImagePinSpec *spec, pid_t *ret_holder, Error *err) MUST_CHECK;
 
 #endif

@@ -18,7 +18,7 @@ static const char *const steps[] = {
 	" since_ms INTEGER NOT NULL, address_index INTEGER NOT NULL, pid INTEGER NOT NULL, start_time INTEGER NOT NULL,"
 	" suspends INTEGER NOT NULL, wakes INTEGER NOT NULL, last_wake_ms INTEGER NOT NULL,"
 	" last_wake_us INTEGER NOT NULL, woken_by TEXT NOT NULL, restarts INTEGER NOT NULL,"
-	" stopped_by_user INTEGER NOT NULL, image_id TEXT NOT NULL,"
+	" delete_wanted INTEGER NOT NULL, image_id TEXT NOT NULL,"
 	" PRIMARY KEY (namespace, name),"
 	" FOREIGN KEY (namespace, name) REFERENCES apps (namespace, name) ON DELETE CASCADE) STRICT, WITHOUT ROWID;"
 	"CREATE UNIQUE INDEX machines_by_address ON machines (address_index) WHERE address_index > 0;"

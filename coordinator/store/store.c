@@ -17,7 +17,7 @@
 
 #define MACHINE_COLUMNS                                                                                                \
 	"namespace, name, phase, reason, since_ms, address_index, pid, start_time, suspends, wakes, last_wake_ms, "        \
-	"last_wake_us, woken_by, restarts, stopped_by_user, image_id"
+	"last_wake_us, woken_by, restarts, delete_wanted, image_id"
 #define EVENT_COLUMNS "id, time_ms, namespace, name, phase, reason, took_us"
 #define IMAGE_COLUMNS "name, id, root, config, created_ms"
 
@@ -41,7 +41,7 @@ static const char *const queries[QUERY_COUNT] = {
 		" since_ms = excluded.since_ms, address_index = excluded.address_index, pid = excluded.pid,"
 		" start_time = excluded.start_time, suspends = excluded.suspends, wakes = excluded.wakes,"
 		" last_wake_ms = excluded.last_wake_ms, last_wake_us = excluded.last_wake_us, woken_by = excluded.woken_by,"
-		" restarts = excluded.restarts, stopped_by_user = excluded.stopped_by_user, image_id = excluded.image_id",
+		" restarts = excluded.restarts, delete_wanted = excluded.delete_wanted, image_id = excluded.image_id",
 	[QUERY_GET_MACHINE] = "SELECT " MACHINE_COLUMNS " FROM machines WHERE namespace = ?1 AND name = ?2",
 	[QUERY_FREE_INDEX] = "SELECT MIN(free) FROM (SELECT 1 AS free UNION ALL"
 						 " SELECT address_index + 1 FROM machines WHERE address_index > 0)"

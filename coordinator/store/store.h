@@ -59,7 +59,6 @@ typedef struct MachineRecord
 	uint64_t last_wake_us; /* how long it took, microseconds from knock to thawed */
 	char woken_by[128];
 	unsigned restarts;
-	bool stopped_by_user;
 	bool delete_wanted; /* deletion has begun and must be ended */
 	char image_id[80]; /* digest that it runs, "sha256:…" */
 } MachineRecord;

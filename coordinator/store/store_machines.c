@@ -30,7 +30,7 @@ store_put_machine(Store *store, const MachineRecord *record, Error *err)
 	store_bind_number(statement, 12, record->last_wake_us);
 	store_bind_text(statement, 13, record->woken_by);
 	store_bind_number(statement, 14, record->restarts);
-	store_bind_number(statement, 15, record->stopped_by_user);
+	store_bind_number(statement, 15, record->delete_wanted);
 	store_bind_text(statement, 16, record->image_id);
 	return store_run(store, statement, record->name, err);
 }
@@ -61,7 +61,7 @@ read_machine(sqlite3_stmt *row, MachineRecord *ret_record)
 	record.index = (unsigned) index;
 	record.pid = (pid_t) pid;
 	record.restarts = (unsigned) restarts;
-	record.stopped_by_user = stopped == 1;
+	record.delete_wanted = stopped == 1;
 	*ret_record = record;
 	return true;
 }

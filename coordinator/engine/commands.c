@@ -1,0 +1,272 @@
+/* What users ask of single machines, volumes and images. */
+#include <errno.h>
+#include <event2/event.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "engine/engine_private.h"
+
+#define DELETE_TIMEOUT_MS  (5 * 60 * 1000)
+#define RUN_TIMEOUT_MS	   (10 * 60 * 1000)
+#define SUSPEND_TIMEOUT_MS (60 * 1000)
+#define IMPORT_TIMEOUT_MS  (30 * 60 * 1000)
+#define VOLUME_TIMEOUT_MS  (2 * 60 * 1000)
+
+/* Finds the machine, or answers that there is none. */
+static Machine *
+command_find(Engine *engine, const char *kind, const char *name_space, const char *name, EngineDone done, void *context)
+{
+	Machine *machine = engine_find_machine(engine, name_space, name);
+	Error error;
+
+	if (machine != NULL && !machine->facts.delete_wanted)
+		return machine;
+	error_set(&error, -ENOENT, "%s %s/%s: %s", kind, name_space, name,
+			  machine == NULL ? "not found" : "is being deleted");
+	done(context, -ENOENT, NULL, &error);
+	return NULL;
+}
+
+void
+engine_delete_app(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
+{
+	Machine *machine = command_find(engine, "app", name_space, name, done, context);
+
+	if (machine == NULL)
+		return;
+	machine->facts.delete_wanted = true;
+	machine->facts.restart_wanted = false;
+	machine->record.delete_wanted = true;
+	machine_save(machine);
+	(void) machine_wait(machine, WAIT_GONE, NULL, DELETE_TIMEOUT_MS, done, context);
+	machine_dispatch(machine, EVENT_STOP, "deleted");
+}
+
+void
+engine_restart_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
+{
+	Machine *machine = command_find(engine, "machine", name_space, name, done, context);
+
+	if (machine == NULL)
+		return;
+	machine->facts.restart_wanted = true;
+	machine_dispatch(machine, EVENT_STOP, "restart");
+	(void) machine_wait(machine, WAIT_RUNNING, NULL, RUN_TIMEOUT_MS, done, context);
+}
+
+void
+engine_suspend_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
+{
+	Machine *machine = command_find(engine, "machine", name_space, name, done, context);
+	Error error;
+
+	if (machine == NULL)
+		return;
+	if (machine->phase == PHASE_READY && machine->holds > 0)
+	{
+		error_set(&error, -EBUSY, "machine %s: was not suspended: a program runs inside (exec)", machine->label);
+		done(context, -EBUSY, NULL, &error);
+		return;
+	}
+	if (machine->phase == PHASE_READY)
+	{
+		machine->suspend_forced = true;
+		machine->refusal[0] = '\0';
+		machine_dispatch(machine, EVENT_SUSPEND, "API");
+	}
+	(void) machine_wait(machine, WAIT_ASLEEP, NULL, SUSPEND_TIMEOUT_MS, done, context);
+}
+
+void
+engine_wake_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
+{
+	Machine *machine = command_find(engine, "machine", name_space, name, done, context);
+
+	if (machine == NULL)
+		return;
+	machine_dispatch(machine, EVENT_WAKE, "API");
+	(void) machine_wait(machine, WAIT_RUNNING, NULL, RUN_TIMEOUT_MS, done, context);
+}
+
+EngineWait *
+engine_wait_phase(Engine *engine, const char *name_space, const char *name, const char *phase, uint64_t timeout_ms,
+				  EngineDone done, void *context)
+{
+	Machine *machine = engine_find_machine(engine, name_space, name);
+	Error error;
+
+	for (Phase known = 0; known < PHASE_COUNT; known++)
+	{
+		if (strcmp(phase_name(known), phase) == 0 && machine != NULL)
+			return machine_wait(machine, WAIT_PHASE, phase, timeout_ms, done, context);
+	}
+	if (machine == NULL)
+		error_set(&error, -ENOENT, "machine %s/%s: not found", name_space, name);
+	else
+		error_set(&error, -EINVAL, "phase '%s': there is no such phase", phase);
+	done(context, error.code, NULL, &error);
+	return NULL;
+}
+
+int
+engine_log_path(Engine *engine, const char *name_space, const char *name, char ret_path[512], Error *err)
+{
+	Machine *machine = engine_find_machine(engine, name_space, name);
+
+	if (machine == NULL)
+		return error_set(err, -ENOENT, "machine %s/%s: not found", name_space, name);
+	snprintf(ret_path, 512, "%s", machine->paths.log);
+	return 0;
+}
+
+/* ---- slow work without a machine ---- */
+
+typedef struct Command
+{
+	Engine *engine;
+	Job *work;
+	EngineDone done;
+	void *context;
+	char *name;
+	char *source;
+	HostVolume volume;
+	VolumeSpec volume_spec;
+} Command;
+
+static void
+command_free(Command *command)
+{
+	free(command->name);
+	free(command->source);
+	free(command);
+}
+
+static void
+command_finish(Command *command, int result, json_t *body, const Error *err)
+{
+	command->done(command->context, result, body, err);
+	if (body != NULL)
+		json_decref(body);
+	command_free(command);
+}
+
+static void
+command_start(Command *command, const char *name, JobFunction function, size_t output_bytes, uint64_t timeout_ms,
+			  JobDone done)
+{
+	JobSpec spec = {.name = name,
+					.function = function,
+					.input = command,
+					.output_bytes = output_bytes,
+					.timeout_ms = timeout_ms,
+					.done = done,
+					.context = command};
+	Error error;
+	int result = job_start(command->engine->loop, &spec, &command->work, &error);
+
+	if (result < 0)
+		command_finish(command, result, NULL, &error);
+}
+
+static int
+remove_volume_job(const void *input, void *output, Error *err)
+{
+	const Command *command = input;
+
+	(void) output;
+	return volume_remove(&command->volume, err);
+}
+
+static void
+volume_removed(void *context, int result, const void *output, const Error *err)
+{
+	Command *command = context;
+	const VolumeSpec *spec = &command->volume_spec;
+	Engine *engine = command->engine;
+	Error error = *err;
+
+	(void) output;
+	if (result == 0)
+		result = store_delete_volume(engine->store, spec->name_space, spec->name, &error);
+	for (EngineVolume **place = &engine->volumes; result == 0 && *place != NULL; place = &(*place)->next)
+	{
+		EngineVolume *volume = *place;
+
+		if (strcmp(volume->spec.name_space, spec->name_space) == 0 && strcmp(volume->spec.name, spec->name) == 0)
+		{
+			*place = volume->next;
+			free(volume);
+			break;
+		}
+	}
+	command_finish(command, result, NULL, &error);
+}
+
+void
+engine_delete_volume(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
+{
+	EngineVolume *volume = engine_find_volume(engine, name_space, name);
+	Command *command;
+	Error error = {0};
+
+	if (volume == NULL)
+		error_set(&error, -ENOENT, "volume %s/%s: not found", name_space, name);
+	for (Machine *machine = engine->machines; volume != NULL && machine != NULL; machine = machine->next)
+	{
+		for (size_t i = 0; i < machine->spec.volume_count; i++)
+		{
+			if (strcmp(machine->spec.volumes[i].name_space, name_space) == 0 &&
+				strcmp(machine->spec.volumes[i].name, name) == 0)
+				error_set(&error, -EBUSY, "volume %s/%s: is in use by app %s", name_space, name, machine->label);
+		}
+	}
+	if (error.code < 0)
+	{
+		done(context, error.code, NULL, &error);
+		return;
+	}
+	command = memory_allocate(sizeof(*command));
+	*command = (Command){.engine = engine, .done = done, .context = context, .volume_spec = volume->spec};
+	volume_plan(&engine->layout, name_space, name, &command->volume);
+	command_start(command, "remove volume", remove_volume_job, 0, VOLUME_TIMEOUT_MS, volume_removed);
+}
+
+static int
+import_image_job(const void *input, void *output, Error *err)
+{
+	const Command *command = input;
+
+	return image_fetch(&command->engine->layout, command->source, IMPORT_TIMEOUT_MS, output, err);
+}
+
+static void
+image_imported(void *context, int result, const void *output, const Error *err)
+{
+	Command *command = context;
+	const HostImage *image = output;
+	Error error = *err;
+	json_t *body = NULL;
+
+	if (result == 0)
+		result = engine_register_image(command->engine, command->name, image, &error);
+	if (result == 0)
+		body = json_pack("{s:s, s:s}", "name", command->name, "id", image->id);
+	command_finish(command, result, body, &error);
+}
+
+void
+engine_import_image(Engine *engine, const char *name, const char *source, EngineDone done, void *context)
+{
+	Command *command = memory_allocate(sizeof(*command));
+
+	*command = (Command){.engine = engine,
+						 .done = done,
+						 .context = context,
+						 .name = memory_duplicate(name),
+						 .source = memory_duplicate(source)};
+	command_start(command, "import image", import_image_job, sizeof(HostImage), IMPORT_TIMEOUT_MS, image_imported);
+}

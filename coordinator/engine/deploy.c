@@ -1,0 +1,334 @@
+/*
+ * Deploying a file: all of it is checked, against itself and against what is there, before anything changes; then all
+ * of it goes into the store in one transaction; then machines are started or changed.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "engine/engine_private.h"
+
+/* What a deployment does with one resource. */
+typedef struct DeployStep
+{
+	const Resource *resource;
+	Machine *machine;	  /* app: the one that is there, or NULL */
+	EngineVolume *volume; /* volume: the one that is there, or NULL */
+	unsigned index;		  /* app that is new: its address */
+	SpecChanges changes;
+} DeployStep;
+
+typedef struct Deployment
+{
+	Engine *engine;
+	ResourceSet set;
+	DeployStep *steps;
+	DiagnosticList diagnostics;
+} Deployment;
+
+static void __attribute__((format(printf, 4, 5)))
+deploy_complain(Deployment *deployment, const Resource *resource, const char *key_path, const char *format, ...)
+{
+	Diagnostic diagnostic = {.line = resource->line, .column = resource->column};
+	va_list arguments;
+
+	text_copy(diagnostic.key_path, sizeof(diagnostic.key_path), key_path);
+	va_start(arguments, format);
+	vsnprintf(diagnostic.message, sizeof(diagnostic.message), format, arguments);
+	va_end(arguments);
+	diagnostic_list_add(&deployment->diagnostics, &diagnostic);
+}
+
+static bool
+deploy_volume_exists(void *context, const char *name_space, const char *name)
+{
+	return engine_find_volume(context, name_space, name) != NULL;
+}
+
+static void
+deploy_check_volume(Deployment *deployment, DeployStep *step)
+{
+	const VolumeSpec *spec = &step->resource->volume;
+	char size[32];
+
+	step->volume = engine_find_volume(deployment->engine, spec->name_space, spec->name);
+	if (step->volume == NULL)
+		return;
+	size_format(step->volume->spec.size_bytes, size);
+	if (spec->size_bytes != step->volume->spec.size_bytes)
+		deploy_complain(deployment, step->resource, "volume.size",
+						"volume %s/%s exists with %s; the size of a volume cannot be changed", spec->name_space,
+						spec->name, size);
+	volume_spec_compare(&step->volume->spec, spec, &step->changes);
+}
+
+/* The deployed app that mounts the volume writeable, other than the one named like `spec`. */
+static const Machine *
+deploy_find_writer(Engine *engine, const AppSpec *spec, const VolumeMount *mount)
+{
+	for (const Machine *machine = engine->machines; machine != NULL; machine = machine->next)
+	{
+		if (strcmp(machine->spec.name_space, spec->name_space) == 0 && strcmp(machine->spec.name, spec->name) == 0)
+			continue;
+		for (size_t i = 0; i < machine->spec.volume_count; i++)
+		{
+			if (strcmp(machine->spec.volumes[i].name_space, mount->name_space) == 0 &&
+				strcmp(machine->spec.volumes[i].name, mount->name) == 0)
+				return machine;
+		}
+	}
+	return NULL;
+}
+
+static void
+deploy_check_app(Deployment *deployment, DeployStep *step)
+{
+	const AppSpec *spec = &step->resource->app;
+
+	for (size_t i = 0; i < spec->volume_count; i++)
+	{
+		const VolumeMount *mount = &spec->volumes[i];
+		const EngineVolume *volume = engine_find_volume(deployment->engine, mount->name_space, mount->name);
+		const Machine *writer = deploy_find_writer(deployment->engine, spec, mount);
+		char key_path[64];
+
+		snprintf(key_path, sizeof(key_path), "app.volumes[%zu].name", i);
+		if (writer != NULL && (volume == NULL || volume->spec.mode == VOLUME_WRITEABLE))
+			deploy_complain(deployment, step->resource, key_path,
+							"volume %s/%s is mounted by app %s; a writeable volume belongs to one app",
+							mount->name_space, mount->name, writer->label);
+	}
+	step->machine = engine_find_machine(deployment->engine, spec->name_space, spec->name);
+	if (step->machine == NULL)
+		return;
+	if (step->machine->facts.delete_wanted)
+		deploy_complain(deployment, step->resource, "app.name", "app %s is being deleted; deploy again when it is gone",
+						step->machine->label);
+	app_spec_compare(&step->machine->spec, spec, &step->changes);
+}
+
+static int
+deploy_check(Deployment *deployment, const char *text, size_t size)
+{
+	int result = resource_set_parse(text, size, &deployment->set, &deployment->diagnostics);
+
+	if (result < 0)
+		return result;
+	deployment->steps = memory_allocate(deployment->set.count * sizeof(*deployment->steps));
+	result = resource_set_check_references(&deployment->set, deploy_volume_exists, deployment->engine,
+										   &deployment->diagnostics);
+	for (size_t i = 0; i < deployment->set.count; i++)
+	{
+		DeployStep *step = &deployment->steps[i];
+
+		step->resource = &deployment->set.resources[i];
+		if (step->resource->kind == RESOURCE_VOLUME)
+			deploy_check_volume(deployment, step);
+		else
+			deploy_check_app(deployment, step);
+	}
+	return deployment->diagnostics.count > 0 ? -EINVAL : result;
+}
+
+/* ---- applying ---- */
+
+static int
+deploy_store_app(Engine *engine, DeployStep *step, Error *err)
+{
+	const AppSpec *spec = &step->resource->app;
+	MachineRecord record = {.since_ms = clock_realtime_ms()};
+	unsigned last_index = (1u << (32 - engine->layout.subnet_bits)) - 3;
+	int result = store_put_app(engine->store, spec, err);
+
+	if (result < 0 || step->machine != NULL)
+		return result;
+	result = store_free_index(engine->store, last_index, &step->index, err);
+	if (result < 0)
+		return result;
+	snprintf(record.name_space, sizeof(record.name_space), "%s", spec->name_space);
+	snprintf(record.name, sizeof(record.name), "%s", spec->name);
+	snprintf(record.phase, sizeof(record.phase), "%s", fsm_phase_key(PHASE_IDLE));
+	record.index = step->index;
+	return store_put_machine(engine->store, &record, err);
+}
+
+static int
+deploy_store(Deployment *deployment, Error *err)
+{
+	Store *store = deployment->engine->store;
+	int result = store_begin(store, err);
+
+	if (result < 0)
+		return result;
+	for (size_t i = 0; result == 0 && i < deployment->set.count; i++)
+	{
+		DeployStep *step = &deployment->steps[i];
+
+		if (step->resource->kind == RESOURCE_VOLUME)
+			result = store_put_volume(store, &step->resource->volume, err);
+		else
+			result = deploy_store_app(deployment->engine, step, err);
+	}
+	if (result == 0)
+		result = store_commit(store, err);
+	if (result < 0)
+		store_rollback(store);
+	return result;
+}
+
+static void
+deploy_start_app(Engine *engine, DeployStep *step)
+{
+	MachineRecord record;
+	Machine *machine;
+	Error error;
+
+	if (store_get_machine(engine->store, step->resource->app.name_space, step->resource->app.name, &record, &error) < 0)
+	{
+		log_error("machine not started", "machine", step->resource->app.name, "reason", error.message);
+		return;
+	}
+	machine = machine_new(engine, &step->resource->app, &record);
+	engine_add_machine(engine, machine);
+	if (network_plan(&engine->layout, machine->id, record.index, &machine->network, &error) < 0)
+	{
+		log_error("machine not started", "machine", machine->label, "reason", error.message);
+		return;
+	}
+	/* Not there yet is no error here: the first row fetches it. */
+	if (machine_load_image(machine, &error) < 0 && error.code != -ENOENT)
+		log_warning("image cannot be used", "machine", machine->label, "reason", error.message);
+	machine_dispatch(machine, EVENT_START, NULL);
+}
+
+static void
+deploy_change_app(Engine *engine, DeployStep *step)
+{
+	Machine *machine = step->machine;
+	CgroupLimits limits;
+	Error error;
+
+	app_spec_clear(&machine->spec);
+	app_spec_copy(&step->resource->app, &machine->spec);
+	if (step->changes.needs_restart)
+	{
+		machine->facts.restart_wanted = true;
+		machine_dispatch(machine, EVENT_STOP, "its resource has changed");
+		return;
+	}
+	limits = machine_limits(machine);
+	if (machine->process.fd >= 0 && cgroup_set_limits(engine->cgroups, machine->group, &limits, &error) < 0)
+		log_error("limits not changed", "machine", machine->label, "reason", error.message);
+	if (machine->phase == PHASE_READY)
+		machine_enter_ready(machine);
+}
+
+static bool
+deploy_changes_volume_of(const Deployment *deployment, const AppSpec *spec)
+{
+	for (size_t i = 0; i < deployment->set.count; i++)
+	{
+		const DeployStep *step = &deployment->steps[i];
+
+		if (step->resource->kind != RESOURCE_VOLUME || step->volume == NULL || step->changes.count == 0)
+			continue;
+		for (size_t k = 0; k < spec->volume_count; k++)
+		{
+			if (strcmp(spec->volumes[k].name_space, step->resource->volume.name_space) == 0 &&
+				strcmp(spec->volumes[k].name, step->resource->volume.name) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+static void
+deploy_apply(Deployment *deployment)
+{
+	Engine *engine = deployment->engine;
+
+	for (size_t i = 0; i < deployment->set.count; i++)
+	{
+		if (deployment->steps[i].resource->kind == RESOURCE_VOLUME)
+			engine_add_volume(engine, &deployment->steps[i].resource->volume);
+	}
+	for (size_t i = 0; i < deployment->set.count; i++)
+	{
+		DeployStep *step = &deployment->steps[i];
+
+		if (step->resource->kind != RESOURCE_APP)
+			continue;
+		if (step->machine == NULL)
+		{
+			deploy_start_app(engine, step);
+			continue;
+		}
+		step->changes.needs_restart =
+			step->changes.needs_restart || deploy_changes_volume_of(deployment, &step->resource->app);
+		if (step->changes.count > 0 || step->changes.needs_restart)
+			deploy_change_app(engine, step);
+		else if (step->machine->phase == PHASE_ERROR)
+			machine_dispatch(step->machine, EVENT_START, "deployed again");
+	}
+}
+
+static json_t *
+deploy_to_json(const Deployment *deployment)
+{
+	json_t *results = json_array();
+
+	for (size_t i = 0; i < deployment->set.count; i++)
+	{
+		const DeployStep *step = &deployment->steps[i];
+		bool is_volume = step->resource->kind == RESOURCE_VOLUME;
+		bool is_new = is_volume ? step->volume == NULL : step->machine == NULL;
+		const char *name_space = is_volume ? step->resource->volume.name_space : step->resource->app.name_space;
+		const char *name = is_volume ? step->resource->volume.name : step->resource->app.name;
+		json_t *changes = json_array();
+
+		for (size_t k = 0; k < step->changes.count; k++)
+			json_array_append_new(changes, json_string(step->changes.lines[k]));
+		json_array_append_new(results,
+							  json_pack("{s:s, s:s, s:s, s:s, s:o}", "kind", resource_kind_name(step->resource->kind),
+										"namespace", name_space, "name", name, "action",
+										is_new					  ? "created"
+										: step->changes.count > 0 ? "changed"
+																  : "unchanged",
+										"changes", changes));
+	}
+	return json_pack("{s:o}", "results", results);
+}
+
+void
+engine_deploy(Engine *engine, const char *text, size_t size, EngineDeployed done, void *context)
+{
+	Deployment deployment = {.engine = engine};
+	Error error = {0};
+	json_t *body = NULL;
+	int result = deploy_check(&deployment, text, size);
+
+	if (result == 0)
+		result = deploy_store(&deployment, &error);
+	if (result == 0)
+	{
+		body = deploy_to_json(&deployment);
+		deploy_apply(&deployment);
+	}
+	else if (deployment.diagnostics.count > 0)
+		error_set(&error, -EINVAL, "nothing was deployed: %zu %s to mend", deployment.diagnostics.count,
+				  deployment.diagnostics.count == 1 ? "thing is" : "things are");
+	done(context, result, body, &deployment.diagnostics, &error);
+	if (body != NULL)
+		json_decref(body);
+	for (size_t i = 0; deployment.steps != NULL && i < deployment.set.count; i++)
+		spec_changes_clear(&deployment.steps[i].changes);
+	free(deployment.steps);
+	resource_set_clear(&deployment.set);
+	diagnostic_list_clear(&deployment.diagnostics);
+}

@@ -1,0 +1,309 @@
+/*
+ * The engine's own life: starting (settings, store, cleaning up, adopting what lives), finding things, ending. A
+ * coordinator that ends, in whatever way, leaves its machines as they are.
+ */
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/child.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "engine/engine_private.h"
+
+Machine *
+engine_find_machine(Engine *engine, const char *name_space, const char *name)
+{
+	for (Machine *machine = engine->machines; machine != NULL; machine = machine->next)
+	{
+		if (strcmp(machine->spec.name_space, name_space) == 0 && strcmp(machine->spec.name, name) == 0)
+			return machine;
+	}
+	return NULL;
+}
+
+EngineVolume *
+engine_find_volume(Engine *engine, const char *name_space, const char *name)
+{
+	for (EngineVolume *volume = engine->volumes; volume != NULL; volume = volume->next)
+	{
+		if (strcmp(volume->spec.name_space, name_space) == 0 && strcmp(volume->spec.name, name) == 0)
+			return volume;
+	}
+	return NULL;
+}
+
+/* Lists are kept in the order of namespace and name, so that every listing is. */
+void
+engine_add_machine(Engine *engine, Machine *machine)
+{
+	Machine **place = &engine->machines;
+
+	while (*place != NULL && strcmp((*place)->label, machine->label) < 0)
+		place = &(*place)->next;
+	machine->next = *place;
+	*place = machine;
+}
+
+void
+engine_add_volume(Engine *engine, const VolumeSpec *spec)
+{
+	EngineVolume *volume = engine_find_volume(engine, spec->name_space, spec->name);
+	EngineVolume **place = &engine->volumes;
+
+	if (volume != NULL)
+	{
+		volume->spec = *spec;
+		return;
+	}
+	volume = memory_allocate(sizeof(*volume));
+	volume->spec = *spec;
+	while (*place != NULL)
+	{
+		int order = strcmp((*place)->spec.name_space, spec->name_space);
+
+		if (order > 0 || (order == 0 && strcmp((*place)->spec.name, spec->name) > 0))
+			break;
+		place = &(*place)->next;
+	}
+	volume->next = *place;
+	*place = volume;
+}
+
+void
+engine_remove_machine(Engine *engine, Machine *machine)
+{
+	Machine **place = &engine->machines;
+	Error error;
+
+	while (*place != machine)
+		place = &(*place)->next;
+	*place = machine->next;
+	if (store_delete_app(engine->store, machine->spec.name_space, machine->spec.name, &error) < 0)
+		log_error("app not removed from the store", "machine", machine->label, "reason", error.message);
+	log_info("deleted", "namespace", machine->spec.name_space, "machine", machine->spec.name);
+	machine_end_waits(machine, true);
+	machine_free(machine);
+}
+
+int
+engine_resolve_machine(Engine *engine, const char *name_space, const char *name, bool prefix,
+					   char ret_name[NAME_MAX_BYTES + 1], Error *err)
+{
+	Machine *exact = engine_find_machine(engine, name_space, name);
+	_cleanup_text_ Text names = {0};
+	Machine *found = NULL;
+	unsigned matches = 0;
+
+	for (Machine *machine = engine->machines; exact == NULL && prefix && machine != NULL; machine = machine->next)
+	{
+		if (strcmp(machine->spec.name_space, name_space) != 0 || strncmp(machine->spec.name, name, strlen(name)) != 0)
+			continue;
+		found = machine;
+		matches++;
+		text_printf(&names, "%s%s", matches > 1 ? ", " : "", machine->spec.name);
+	}
+	if (exact != NULL)
+		found = exact;
+	if (matches > 1)
+		return error_set(err, -ENOTUNIQ, "machine %s/%s: fits several: %s", name_space, name, text_string(&names));
+	if (found == NULL)
+		return error_set(err, -ENOENT, "machine %s/%s: not found", name_space, name);
+	snprintf(ret_name, NAME_MAX_BYTES + 1, "%s", found->spec.name);
+	return 0;
+}
+
+/* ---- starting ---- */
+
+static bool
+is_tmpfs(const char *path)
+{
+	struct statfs status;
+
+	return statfs(path, &status) == 0 && status.f_type == TMPFS_MAGIC;
+}
+
+/*
+ * The machines' run directories hold the activity pages, which backends store to all the time: they belong in memory.
+ * Where the run directory is on a disk, a small tmpfs of our own goes below it, never over it.
+ */
+static int
+engine_prepare_run(Engine *engine, Error *err)
+{
+	char path[320];
+	int result = file_make_directory(engine->layout.run_directory, 0755, err);
+
+	snprintf(path, sizeof(path), "%s/m", engine->layout.run_directory);
+	if (result == 0)
+		result = file_make_directory(path, 0711, err);
+	if (result < 0 || is_tmpfs(path))
+		return result;
+	if (mount("lttle", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0711,size=256m") < 0)
+		return error_set_errno(err, errno, "%s: mount tmpfs", path);
+	return 0;
+}
+
+static void
+engine_report_row(void *context, const char *what)
+{
+	(void) context;
+	log_error("a row of the store was left out", "reason", what);
+}
+
+static int
+engine_load_volume(void *context, const VolumeSpec *spec)
+{
+	engine_add_volume(context, spec);
+	return 0;
+}
+
+static int
+engine_load_app(void *context, const AppSpec *spec)
+{
+	Engine *engine = context;
+	MachineRecord record = {0};
+	Machine *machine;
+	Error error;
+	int result = store_get_machine(engine->store, spec->name_space, spec->name, &record, &error);
+
+	if (result == 0)
+		result = network_plan(&engine->layout, "", record.index, &(MachineNetwork){0}, &error);
+	if (result < 0)
+	{
+		log_error("machine left out", "namespace", spec->name_space, "machine", spec->name, "reason", error.message);
+		return 0;
+	}
+	machine = machine_new(engine, spec, &record);
+	result = network_plan(&engine->layout, machine->id, record.index, &machine->network, &error);
+	engine_add_machine(engine, machine);
+	return 0;
+}
+
+/* Takes a machine over whose first process lives. */
+static void
+engine_adopt_living(Machine *machine, Phase was)
+{
+	_cleanup_fd_ int events_fd = -1;
+	bool frozen = false;
+	bool populated;
+	Error error;
+
+	if (machine_load_image(machine, &error) < 0 || machine_open_flash(machine, &error) < 0)
+		log_warning("flash channel not opened again", "machine", machine->label, "reason", error.message);
+	if (cgroup_open_events(machine->engine->cgroups, machine->group, &events_fd, &error) == 0 &&
+		cgroup_read_events(events_fd, &frozen, &populated, &error) < 0)
+		log_warning("freezer not read", "machine", machine->label, "reason", error.message);
+	if (frozen)
+		machine_dispatch(machine, EVENT_ADOPT_FROZEN, NULL);
+	else if (was == PHASE_BOOTING || was == PHASE_CREATING)
+		machine_dispatch(machine, EVENT_ADOPT_BOOTING, NULL);
+	else
+		machine_dispatch(machine, EVENT_ADOPT_RUNNING, NULL);
+	if (machine->facts.delete_wanted)
+		machine_dispatch(machine, EVENT_STOP, "was being stopped");
+}
+
+static void
+engine_adopt(Machine *machine)
+{
+	Phase was = PHASE_IDLE;
+	Error error;
+
+	(void) fsm_phase_parse(machine->record.phase, &was);
+	machine->facts.delete_wanted = was == PHASE_DELETING || machine->record.delete_wanted;
+	if (machine->record.pid > 0 && machine_adopt_process(machine, &error) == 0)
+	{
+		engine_adopt_living(machine, was);
+		return;
+	}
+	machine->record.pid = 0;
+	machine->facts.restart_wanted = !machine->facts.delete_wanted;
+	/* By way of stopping: what a killed coordinator left half made is given back first. */
+	machine_dispatch(machine, EVENT_STOP, "no process of it lives");
+}
+
+static int
+engine_open(Engine *engine, Error *err)
+{
+	int result = file_make_directory(engine->layout.state_directory, 0711, err);
+
+	if (result == 0)
+		result = store_open(engine->layout.state_directory, &engine->store, err);
+	if (result == 0)
+		result = cgroup_hierarchy_open("/sys/fs/cgroup", &engine->cgroups, err);
+	if (result == 0)
+		result = engine_prepare_run(engine, err);
+	if (result == 0)
+		result = door_keeper_new(engine->loop, &engine->doors, err);
+	if (result == 0)
+		result = child_reaper_start(engine->loop, err);
+	if (result == 0)
+		result = store_each_volume(engine->store, engine_load_volume, engine_report_row, engine, err);
+	if (result == 0)
+		result = store_each_app(engine->store, engine_load_app, engine_report_row, engine, err);
+	return result;
+}
+
+int
+engine_start(struct event_base *loop, const Settings *settings, Engine **ret_engine, Error *err)
+{
+	Engine *engine = memory_allocate(sizeof(*engine));
+	int result;
+
+	engine->loop = loop;
+	engine->settings = *settings;
+	snprintf(engine->layout.state_directory, sizeof(engine->layout.state_directory), "%s", settings->state_directory);
+	snprintf(engine->layout.run_directory, sizeof(engine->layout.run_directory), "%s", settings->run_directory);
+	snprintf(engine->layout.name_prefix, sizeof(engine->layout.name_prefix), "%s", settings->name_prefix);
+	engine->layout.subnet_address = settings->subnet_address;
+	engine->layout.subnet_bits = settings->subnet_bits;
+
+	result = engine_open(engine, err);
+	if (result < 0)
+	{
+		engine_free(engine);
+		return result;
+	}
+	for (Machine *machine = engine->machines; machine != NULL; machine = machine->next)
+		engine_adopt(machine);
+	*ret_engine = engine;
+	return 0;
+}
+
+void
+engine_free(Engine *engine)
+{
+	if (engine == NULL)
+		return;
+	while (engine->machines != NULL)
+	{
+		Machine *machine = engine->machines;
+
+		engine->machines = machine->next;
+		machine_free(machine);
+	}
+	while (engine->volumes != NULL)
+	{
+		EngineVolume *volume = engine->volumes;
+
+		engine->volumes = volume->next;
+		free(volume);
+	}
+	engine_unpin_images(engine);
+	child_reaper_stop();
+	door_keeper_free(engine->doors);
+	cgroup_hierarchy_free(engine->cgroups);
+	store_close(engine->store);
+	free(engine);
+}

@@ -1,0 +1,168 @@
+/* Programs that users run inside a machine. Each holds the machine awake until it has ended. */
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/child.h"
+#include "base/clock.h"
+#include "base/pidref.h"
+#include "base/text.h"
+#include "engine/engine_private.h"
+#include "host/launch.h"
+
+#define HANGUP_GRACE_MS 5000
+
+struct EngineExec
+{
+	Engine *engine;
+	char name_space[NAME_MAX_BYTES + 1]; /* by name: the machine may be deleted meanwhile */
+	char name[NAME_MAX_BYTES + 1];
+	PidRef process;
+	struct event *kill_timer;
+	void (*exited)(void *context, int exit_status); /* NULL: the client has gone */
+	void *context;
+};
+
+static void
+exec_free(EngineExec *exec)
+{
+	event_free(exec->kill_timer);
+	pidref_close(&exec->process);
+	free(exec);
+}
+
+/* Idling counts from the end of the last program. */
+static void
+exec_release_hold(EngineExec *exec)
+{
+	Machine *machine = engine_find_machine(exec->engine, exec->name_space, exec->name);
+
+	if (machine == NULL || machine->holds == 0)
+		return;
+	machine->holds--;
+	machine->awake_since_ns = clock_monotonic_ns();
+	machine_check_idle(machine);
+}
+
+static void
+exec_handle_end(void *context, pid_t pid, int status)
+{
+	EngineExec *exec = context;
+
+	(void) pid;
+	exec_release_hold(exec);
+	if (exec->exited != NULL)
+		exec->exited(exec->context, WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+	exec_free(exec);
+}
+
+static void
+exec_handle_grace(evutil_socket_t fd, short what, void *context)
+{
+	EngineExec *exec = context;
+
+	(void) fd;
+	(void) what;
+	(void) pidref_kill(&exec->process, SIGKILL, NULL);
+}
+
+static const char **
+exec_environment(const Machine *machine, const char *const *extra)
+{
+	char **image = machine->image_config.environment;
+	const char **environment;
+	size_t count = 0;
+
+	for (size_t i = 0; image != NULL && image[i] != NULL; i++)
+		count++;
+	for (size_t i = 0; extra != NULL && extra[i] != NULL; i++)
+		count++;
+	environment = memory_allocate((count + 1) * sizeof(char *));
+	count = 0;
+	for (size_t i = 0; image != NULL && image[i] != NULL; i++)
+		environment[count++] = image[i];
+	for (size_t i = 0; extra != NULL && extra[i] != NULL; i++)
+		environment[count++] = extra[i];
+	return environment;
+}
+
+/* Wakes the machine if it sleeps. -EBUSY when it is not in a phase in which something can run. */
+static int
+exec_ensure_awake(Machine *machine, Error *err)
+{
+	if (machine->phase == PHASE_SUSPENDED || machine->phase == PHASE_PREPARING || machine->phase == PHASE_FREEZING)
+		machine_dispatch(machine, EVENT_WAKE, "exec");
+	if (machine->phase != PHASE_READY && machine->phase != PHASE_BOOTING)
+		return error_set(err, -EBUSY, "machine %s: is %s; nothing can run inside now", machine->label,
+						 phase_name(machine->phase));
+	return 0;
+}
+
+static int
+exec_launch(Machine *machine, const EngineExecSpec *spec, PidRef *ret_process, Error *err)
+{
+	const char **environment = exec_environment(machine, spec->environment);
+	LaunchExecSpec launch = {.cgroups = machine->engine->cgroups,
+							 .cgroup = machine->group,
+							 .machine_pid = machine->process.pid,
+							 .argv = spec->argv,
+							 .environment = environment,
+							 .working_directory = machine->image_config.working_directory,
+							 .uid = machine->image_config.uid,
+							 .gid = machine->image_config.gid,
+							 .stdin_fd = spec->stdin_fd,
+							 .stdout_fd = spec->stdout_fd,
+							 .stderr_fd = spec->stderr_fd,
+							 .terminal = spec->terminal};
+	pid_t pid = 0;
+	int result = launch_exec(&launch, &pid, err);
+
+	free(environment);
+	/* Nothing reaps before the loop runs again: even one that has ended already is still there to be opened. */
+	return result < 0 ? result : pidref_open(pid, ret_process, err);
+}
+
+EngineExec *
+engine_exec(Engine *engine, const EngineExecSpec *spec)
+{
+	Machine *machine = engine_find_machine(engine, spec->name_space, spec->name);
+	EngineExec *exec;
+	PidRef process = PIDREF_NONE;
+	Error error = {0};
+	int result;
+
+	if (machine == NULL)
+		result = error_set(&error, -ENOENT, "machine %s/%s: not found", spec->name_space, spec->name);
+	else
+		result = exec_ensure_awake(machine, &error);
+	if (result == 0)
+		result = exec_launch(machine, spec, &process, &error);
+	if (result < 0)
+	{
+		spec->started(spec->context, result, &error);
+		return NULL;
+	}
+	exec = memory_allocate(sizeof(*exec));
+	exec->engine = engine;
+	memcpy(exec->name_space, machine->spec.name_space, sizeof(exec->name_space));
+	memcpy(exec->name, machine->spec.name, sizeof(exec->name));
+	exec->process = process;
+	exec->kill_timer = evtimer_new(engine->loop, exec_handle_grace, exec);
+	exec->exited = spec->exited;
+	exec->context = spec->context;
+	machine->holds++;
+	child_watch(process.pid, exec_handle_end, exec);
+	spec->started(spec->context, 0, &error);
+	return exec;
+}
+
+void
+engine_exec_cancel(EngineExec *exec)
+{
+	exec->exited = NULL;
+	(void) pidref_kill(&exec->process, SIGHUP, NULL);
+	machine_start_timer(exec->kill_timer, HANGUP_GRACE_MS);
+}
