@@ -4,6 +4,8 @@
  *
  * What wakes: a byte on an established connection that is not just its end (Terminate, FIN, RST); a connection that
  * waits to be accepted and has sent data. What does not: connect and close, connect and silence, keepalives.
+ * Two things wake although nobody waits, because a client could not be served later: eight sessions that ended in their
+ * sleep, and an accept queue that is half full of finished connections.
  * A silent connection that the kernel promoted to the accept queue gives no event of its own when it speaks later;
  * while there is one, a packet socket on the machine's link with a filter for TCP segments that carry data reports it.
  */
@@ -21,10 +23,17 @@ struct event_base;
 typedef struct DoorKeeper DoorKeeper; /* the epoll set; one in the coordinator */
 typedef struct Door Door;			  /* one sleeping machine's */
 
+#define DOOR_KNOCK_CONNECTION	"connection"   /* a new client */
+#define DOOR_KNOCK_SESSION		"session"	   /* a byte on an open connection */
+#define DOOR_KNOCK_HOUSEKEEPING "housekeeping" /* nobody waits, but dead connections fill the server's places */
+
+/* So many sessions may end in their sleep before the server is woken to let them go. */
+#define DOOR_MAX_ENDED_SESSIONS 8
+
 typedef struct DoorKnock
 {
-	char peer[64];	  /* "10.88.0.1:51234" */
-	const char *kind; /* "connection" (a new client) or "session" (a byte on an open one) */
+	char peer[64];	  /* "10.88.0.1:51234"; empty for housekeeping, and when the kernel could not say */
+	const char *kind; /* one of DOOR_KNOCK_… */
 } DoorKnock;
 
 /* Called in the loop, once, when a client must be served. The door stays open until door_close. */
@@ -37,7 +46,7 @@ typedef struct DoorSpec
 {
 	SocketSet *sockets;	   /* taken over on success: the set is emptied */
 	int namespace_fd;	   /* borrowed during the call */
-	const char *host_link; /* the host's end of the veth pair */
+	const char *host_link; /* the host's end of the veth pair, in the caller's network namespace */
 	DoorKnocked knocked;
 	void *context;
 } DoorSpec;

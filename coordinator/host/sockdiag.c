@@ -178,7 +178,9 @@ pending_visit(void *context, const struct inet_diag_msg *message)
 	PendingSearch *search = context;
 	bool closed = message->idiag_state == TCP_CLOSE_WAIT;
 
-	if (message->idiag_inode != 0 || ntohs(message->id.idiag_sport) != search->port)
+	if (message->idiag_inode != 0)
+		return;
+	if (search->port != SOCKDIAG_ANY_PORT && ntohs(message->id.idiag_sport) != search->port)
 		return;
 	/* The client's FIN counts as one byte of the queue. */
 	if (message->idiag_rqueue > (closed ? 1u : 0u))

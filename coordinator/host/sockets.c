@@ -293,3 +293,34 @@ socket_format_peer(const struct sockaddr_storage *peer, char text[64])
 	else
 		snprintf(text, 64, "%s", peer->ss_family == AF_UNIX ? "local" : "unknown");
 }
+
+/* Address and port as one IPv6 endpoint; false for other families. */
+static bool
+endpoint_normalize(const struct sockaddr_storage *address, unsigned char ret_endpoint[18])
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *) address;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *) address;
+
+	if (address->ss_family == AF_INET)
+	{
+		memset(ret_endpoint, 0, 10);
+		memset(ret_endpoint + 10, 0xff, 2);
+		memcpy(ret_endpoint + 12, &v4->sin_addr, 4);
+		memcpy(ret_endpoint + 16, &v4->sin_port, 2);
+		return true;
+	}
+	if (address->ss_family != AF_INET6)
+		return false;
+	memcpy(ret_endpoint, &v6->sin6_addr, 16);
+	memcpy(ret_endpoint + 16, &v6->sin6_port, 2);
+	return true;
+}
+
+bool
+socket_same_peer(const struct sockaddr_storage *left, const struct sockaddr_storage *right)
+{
+	unsigned char a[18];
+	unsigned char b[18];
+
+	return endpoint_normalize(left, a) && endpoint_normalize(right, b) && memcmp(a, b, sizeof(a)) == 0;
+}

@@ -62,6 +62,9 @@ bool socket_set_listens_on(const SocketSet *set, uint16_t port);
 /* Writes "10.88.0.1:51234" or "[fd00::1]:51234" into text of at least 64 bytes. */
 void socket_format_peer(const struct sockaddr_storage *peer, char text[64]);
 
+/* True for the same address and port; an IPv4 address is the same as itself mapped into IPv6. */
+bool socket_same_peer(const struct sockaddr_storage *left, const struct sockaddr_storage *right);
+
 /* A netlink socket of the sock_diag family inside a network namespace. The caller closes it. */
 int sockdiag_open(int namespace_fd, int *ret_fd, Error *err) MUST_CHECK;
 
@@ -73,7 +76,10 @@ typedef struct PendingConnections
 	struct sockaddr_storage speaker; /* one of the speaking ones */
 } PendingConnections;
 
-/* Counts the connections to `port` (host byte order) that wait to be accepted: sock_diag shows them with inode 0. */
+#define SOCKDIAG_ANY_PORT 0
+
+/* Counts the connections to `port` (host byte order, or SOCKDIAG_ANY_PORT) that wait to be accepted: sock_diag shows
+ * them with inode 0. */
 int sockdiag_count_pending(int diag_fd, uint16_t port, PendingConnections *ret_pending, Error *err) MUST_CHECK;
 
 /* Counts sockets that listen on `port`, and established connections to it. Either output may be NULL. */

@@ -1,0 +1,23 @@
+/*
+ * A packet socket on the host's end of a machine's link that reports TCP segments with data on their way to the
+ * machine. The door needs it for one case only: a connection that was silent when the kernel put it into the accept
+ * queue gives the listener no event when it speaks at last.
+ */
+#ifndef HOST_DOOR_TAP_H
+#define HOST_DOOR_TAP_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "base/error.h"
+
+/* Opens a tap on a link of the caller's network namespace. The caller closes it. -ENODEV when there is no such link. */
+int door_tap_open(const char *host_link, int *ret_fd, Error *err) MUST_CHECK;
+
+/*
+ * Takes one segment and tells who sent it. 1: ret_sender was written; 0: nothing there; negative errno: the tap is
+ * broken (-ENETDOWN when the link went down).
+ */
+int door_tap_read(int tap_fd, struct sockaddr_storage *ret_sender) MUST_CHECK;
+
+#endif
