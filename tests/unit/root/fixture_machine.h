@@ -130,7 +130,27 @@ fixture_network_start(void)
 	fixture_shell("ip -6 address add fd99::1/64 dev " FIXTURE_LINK " nodad");
 }
 
-/* Removes the groups of tests that were killed: their processes have ended with them. */
+/* Ends what is in a group and removes it; the kernel takes a moment to let ended processes go. */
+static inline void
+fixture_remove_group(const char *group)
+{
+	uint64_t deadline_ns = clock_monotonic_ns() + FIXTURE_TIMEOUT_NS;
+	Error err = {0};
+
+	if (cgroup_kill(fixture.cgroups, group, &err) < 0)
+		print_error("%s\n", err.message);
+	while (cgroup_remove(fixture.cgroups, group, &err) < 0)
+	{
+		if (clock_monotonic_ns() > deadline_ns)
+		{
+			print_error("%s\n", err.message);
+			return;
+		}
+		poll(NULL, 0, 2);
+	}
+}
+
+/* Removes the groups of tests that were killed. */
 static inline void
 fixture_sweep(void)
 {
@@ -154,8 +174,7 @@ fixture_sweep(void)
 				 child++)
 			{
 				snprintf(group, sizeof(group), "ltw%d%s", pid, *child);
-				if (cgroup_kill(fixture.cgroups, group, NULL) < 0 || cgroup_remove(fixture.cgroups, group, NULL) < 0)
-					print_message("%s: is left over and cannot be removed yet\n", group);
+				fixture_remove_group(group);
 			}
 		}
 		if (directory != NULL)
