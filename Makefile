@@ -1,3 +1,69 @@
+# lttle_pg: the extension is built with PGXS (all, install, installcheck); everything else has a target below.
+#
+#   sudo make demo    from a bare Debian 12 to a PostgreSQL that sleeps and wakes, before your eyes
+#   sudo make test    every test there is
+#
+# make setup        install what building, testing and running need (Debian packages); quick the second time
+# make coordinator  build lttled and lttle into build/coordinator
+# make image        build the image, offline, from Debian packages
+# make bench        figures for the README, from one run on this machine
+# make lint         formatting, static analysis, include rules
+# make asan         unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+# make reference    print docs/reference/ anew from the tables in the code
+# make install-coordinator  install lttled, lttle, the service and the completion below $(prefix)
+
 PG_CONFIG ?= pg_config
 
+OWN_TARGETS = setup coordinator image demo test bench lint asan reference install-coordinator clean-coordinator help
+
+# A bare machine has no pg_config yet, and none of these needs it.
+ifneq ($(filter-out $(OWN_TARGETS),$(or $(MAKECMDGOALS),all)),)
 include extension/pgxs.mk
+endif
+
+prefix_coordinator ?= /usr/local
+
+.PHONY: $(OWN_TARGETS)
+
+setup:
+	@tools/setup
+
+coordinator:
+	@$(MAKE) --no-print-directory -C coordinator
+
+image:
+	@image/build
+
+demo: setup
+	@$(MAKE) --no-print-directory coordinator image
+	@tools/demo
+
+test: setup
+	@$(MAKE) --no-print-directory coordinator image
+	@tests/run
+
+bench: setup
+	@$(MAKE) --no-print-directory coordinator image
+	@bench/run
+
+lint:
+	@tools/lint
+
+asan:
+	@tools/asan
+
+reference: coordinator
+	@tools/reference
+
+install-coordinator: coordinator
+	install -D -m 0755 build/coordinator/lttled $(DESTDIR)$(prefix_coordinator)/sbin/lttled
+	install -D -m 0755 build/coordinator/lttle $(DESTDIR)$(prefix_coordinator)/bin/lttle
+	install -D -m 0644 packaging/lttled.service $(DESTDIR)/etc/systemd/system/lttled.service
+	install -D -m 0644 packaging/bash-completion/lttle $(DESTDIR)/usr/share/bash-completion/completions/lttle
+	install -D -m 0644 --no-target-directory packaging/lttled.yaml $(DESTDIR)/etc/lttle/lttled.yaml.example
+
+clean-coordinator:
+	rm -rf build/coordinator
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
