@@ -163,12 +163,16 @@ fixture_sweep(void)
 
 		while (directory != NULL && (entry = readdir(directory)) != NULL)
 		{
+			char program[64];
 			char group[64];
 			int pid;
 			int length = 0;
 
-			if (sscanf(entry->d_name, "ltw%d%n", &pid, &length) != 1 || entry->d_name[length] != '\0' ||
-				kill(pid, 0) == 0)
+			if (sscanf(entry->d_name, "ltw%d%n", &pid, &length) != 1 || entry->d_name[length] != '\0')
+				continue;
+			/* A zombie has no program any more. */
+			snprintf(program, sizeof(program), "/proc/%d/exe", pid);
+			if (access(program, F_OK) == 0)
 				continue;
 			for (const char *const *child = (const char *const[]){"/ns.machine", "/pinned", "", NULL}; *child != NULL;
 				 child++)
