@@ -33,14 +33,15 @@ typedef struct VolumeUsage
 void volume_plan(const HostLayout *layout, const char *name_space, const char *name, HostVolume *ret_volume);
 
 /* Makes the sparse file and the file system (mkfs.ext4). Whole or not at all: written aside, then renamed.
- * -EEXIST when there is one. Runs programs: for a job's child. */
+ * -EEXIST when there is one; -EINVAL below 16 MiB. Runs programs: for a job's child. */
 int volume_create(const HostVolume *volume, uint64_t size_bytes, Error *err) MUST_CHECK;
 
 /* Attaches and mounts it (idempotent), makes data/ with this owner and mode 0700 when it isn't there. The loop device
  * is attached with autoclear, so that unmounting frees it. read_only mounts it ro. For a job's child. */
 int volume_mount(const HostVolume *volume, uid_t owner, gid_t group, bool read_only, Error *err) MUST_CHECK;
 
-/* Unmounts it; not mounted is no error. -EBUSY while in use. For a job's child. */
+/* Unmounts it; not mounted is no error. -EBUSY while in use, by a machine too; it stays mounted then. For a job's
+ * child. */
 int volume_unmount(const HostVolume *volume, Error *err) MUST_CHECK;
 
 /* Unmounts and removes file and mount point. For a job's child. */
