@@ -1,0 +1,41 @@
+"""One coordinator a session; what it leaves behind after everything was deleted fails the session."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import harness  # noqa: E402
+
+
+def pytest_sessionstart(session):
+    if os.geteuid() != 0:
+        pytest.exit("the end-to-end tests make namespaces and mounts: run them as root", 2)
+    for needed in (harness.LTTLED, harness.LTTLE, harness.IMAGE_FILE):
+        if not needed.exists():
+            pytest.exit(f"{needed} is not there: run make coordinator image first", 2)
+    harness.sweep_dead_runs()
+
+
+@pytest.fixture(scope="session")
+def host():
+    coordinator = harness.Coordinator(f"t{os.getpid() % 100000:05d}", "10.231.0.0/16", "zram:\n  mode: auto\n  size: 4Gi\n")
+    try:
+        coordinator.start()
+        coordinator.import_image()
+        yield coordinator
+    finally:
+        left = coordinator.close()
+        assert not left, f"left behind after everything was deleted: {left}"
+
+
+@pytest.fixture(scope="module")
+def database(host, request):
+    """A server of the module's own; its name is the module's."""
+    name = request.module.__name__.removeprefix("test_").replace("_", "-")
+    server = harness.Database(host, name)
+    yield server
+    server.delete()
