@@ -100,6 +100,26 @@ has_trust_policy(void)
 	return access(own, F_OK) == 0 || access("/etc/containers/policy.json", F_OK) == 0;
 }
 
+/* Leaves of a line of skopeo's log ("… level=fatal msg=\"what it is about\"") what it is about. */
+static void
+simplify_message(Error *err)
+{
+	static const char mark[] = "level=fatal msg=\"";
+	char *text = err == NULL ? NULL : strstr(err->message, mark);
+	char *to;
+
+	if (text == NULL)
+		return;
+	to = err->message + snprintf(err->message, sizeof(mark), "skopeo: ");
+	for (text += sizeof(mark) - 1; *text != '\0' && *text != '"'; text++)
+	{
+		if (text[0] == '\\' && text[1] != '\0')
+			text++;
+		*to++ = *text;
+	}
+	*to = '\0';
+}
+
 static int
 copy_into_layout(const ImagePaths *paths, const char *source, uint64_t deadline_ns, Error *err)
 {
@@ -123,7 +143,10 @@ copy_into_layout(const ImagePaths *paths, const char *source, uint64_t deadline_
 	argv[count++] = source;
 	argv[count++] = target;
 	argv[count] = NULL;
-	return process_run(argv, remaining_ms(deadline_ns), NULL, err);
+	result = process_run(argv, remaining_ms(deadline_ns), NULL, err);
+	if (result < 0)
+		simplify_message(err);
+	return result;
 }
 
 static int

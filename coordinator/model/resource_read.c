@@ -35,6 +35,20 @@ is_same_or_below(const char *path, const char *above)
 	return strncmp(path, above, length) == 0 && (path[length] == '\0' || path[length] == '/');
 }
 
+/* What the launcher mounts itself: a volume can be neither there, nor above, nor below. */
+static const char *
+find_reserved(const char *path)
+{
+	static const char *const reserved[] = {"/proc", "/sys", "/dev", "/run/lttle"};
+
+	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
+	{
+		if (is_same_or_below(path, reserved[i]) || is_same_or_below(reserved[i], path))
+			return reserved[i];
+	}
+	return NULL;
+}
+
 static void
 finish_volumes(AppSpec *app, DiagnosticList *diagnostics)
 {
@@ -42,13 +56,15 @@ finish_volumes(AppSpec *app, DiagnosticList *diagnostics)
 	{
 		VolumeMount *mount = &app->volumes[i];
 		char path[KEY_PATH_BYTES];
+		const char *reserved;
 
 		if (mount->name_space[0] == '\0')
 			memcpy(mount->name_space, app->name_space, sizeof(mount->name_space));
 		snprintf(path, sizeof(path), "app.volumes[%zu]", i);
-		if (mount->path != NULL && is_same_or_below("/run/lttle", mount->path))
-			diagnostic_add(diagnostics, mount->mark, path, "'%s' would hide /run/lttle, which the machine needs",
-						   mount->path);
+		reserved = mount->path == NULL ? NULL : find_reserved(mount->path);
+		if (reserved != NULL)
+			diagnostic_add(diagnostics, mount->mark, path, "no volume can be mounted at '%.200s': the machine needs %s",
+						   mount->path, reserved);
 		for (size_t j = 0; j < i; j++)
 		{
 			const VolumeMount *other = &app->volumes[j];
