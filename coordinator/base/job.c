@@ -75,7 +75,7 @@ static void
 job_handle_result(evutil_socket_t fd, short what, void *context)
 {
 	Job *job = context;
-	char message[JOB_MAX_OUTPUT_BYTES];
+	char message[JOB_MAX_OUTPUT_BYTES] = {0};
 	JobResult result;
 	ssize_t got = (what & EV_TIMEOUT) ? 0 : read(fd, message, sizeof(message));
 
