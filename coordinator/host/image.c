@@ -113,9 +113,10 @@ simplify_message(Error *err)
 	to = err->message + snprintf(err->message, sizeof(mark), "skopeo: ");
 	for (text += sizeof(mark) - 1; *text != '\0' && *text != '"'; text++)
 	{
-		if (text[0] == '\\' && text[1] != '\0')
-			text++;
-		*to++ = *text;
+		bool escaped = text[0] == '\\' && text[1] != '\0';
+
+		text += escaped;
+		*to++ = escaped && *text == 'n' ? ' ' : *text;
 	}
 	*to = '\0';
 }
