@@ -66,7 +66,7 @@ typedef struct VolumeMount
 	char name_space[NAME_MAX_BYTES + 1];
 	char name[NAME_MAX_BYTES + 1];
 	char *path;
-	SourceMark mark; /* of its name */
+	SourceMark mark; /* where it begins */
 } VolumeMount;
 
 typedef struct Expose

@@ -1,0 +1,474 @@
+/* Files of resources that are taken: every key, every way of writing it, defaults, the documents' order. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "fixture_data.h"
+#include "fixture_resources.h"
+
+#define APP "app:\n  name: a\n  image: i\n"
+
+static void
+test_file_of_the_guide(void **state)
+{
+	char *text = data_read("examples/postgresql.lttle.yaml");
+	ResourceSet set = parse_good(text);
+	const VolumeSpec *volume = &set.resources[0].volume;
+	const AppSpec *app = &set.resources[1].app;
+
+	(void) state;
+	assert_int_equal(set.count, 2);
+	assert_int_equal(set.resources[0].kind, RESOURCE_VOLUME);
+	assert_string_equal(volume->name, "pgdata");
+	assert_string_equal(volume->name_space, "samples");
+	assert_int_equal(volume->mode, VOLUME_WRITEABLE);
+	assert_int_equal(volume->size_bytes, 104857600);
+	assert_int_equal(set.resources[1].kind, RESOURCE_APP);
+	assert_string_equal(app->name, "postgresql");
+	assert_string_equal(app->name_space, "samples");
+	assert_string_equal(app->image, "ghcr.io/lttle-cloud/postgres:17-flash");
+	assert_int_equal(app->cpus, 1);
+	assert_int_equal(app->memory_mib, 256);
+	assert_int_equal(app->mode, MODE_FLASH);
+	assert_int_equal(app->strategy, STRATEGY_MANUAL);
+	assert_int_equal(app->timeout_ms, 3000);
+	assert_int_equal(app->environment_count, 3);
+	assert_string_equal(app->environment[0].name, "POSTGRES_DB");
+	assert_string_equal(app->environment[0].value, "db");
+	assert_string_equal(app->environment[1].name, "POSTGRES_PASSWORD");
+	assert_string_equal(app->environment[1].value, "password");
+	assert_string_equal(app->environment[2].name, "POSTGRES_USER");
+	assert_string_equal(app->environment[2].value, "user");
+	assert_int_equal(app->volume_count, 1);
+	assert_string_equal(app->volumes[0].name_space, "samples");
+	assert_string_equal(app->volumes[0].name, "pgdata");
+	assert_string_equal(app->volumes[0].path, "/var/lib/postgresql/data");
+	assert_int_equal(app->expose_count, 1);
+	assert_string_equal(app->exposes[0].name, "access");
+	assert_int_equal(app->exposes[0].port, 5432);
+	assert_int_equal(app->exposes[0].internal_port, 5432);
+	assert_int_equal(app->exposes[0].tracking, TRACKING_CONNECTION_AWARE);
+	assert_null(app->command);
+	resource_set_clear(&set);
+	free(text);
+}
+
+static void
+test_traffic_aware_example_differs_in_tracking_alone(void **state)
+{
+	char *guide_text = data_read("examples/postgresql.lttle.yaml");
+	char *text = data_read("examples/traffic-aware.lttle.yaml");
+	ResourceSet guide = parse_good(guide_text);
+	ResourceSet set = parse_good(text);
+	SpecChanges changes;
+
+	(void) state;
+	assert_int_equal(set.count, 2);
+	volume_spec_compare(&guide.resources[0].volume, &set.resources[0].volume, &changes);
+	assert_int_equal(changes.count, 0);
+	app_spec_compare(&guide.resources[1].app, &set.resources[1].app, &changes);
+	assert_int_equal(changes.count, 1);
+	assert_string_equal(changes.lines[0], "expose.access.connection-tracking: connection-aware → traffic-aware, 2s");
+	spec_changes_clear(&changes);
+	resource_set_clear(&set);
+	resource_set_clear(&guide);
+	free(text);
+	free(guide_text);
+}
+
+static void
+test_defaults_of_an_app(void **state)
+{
+	ResourceSet set = parse_good(APP);
+	const AppSpec *app = &set.resources[0].app;
+
+	(void) state;
+	assert_string_equal(app->name_space, "default");
+	assert_int_equal(app->cpus, 1);
+	assert_int_equal(app->memory_mib, 256);
+	assert_int_equal(app->mode, MODE_REGULAR);
+	assert_int_equal(app->environment_count, 0);
+	assert_int_equal(app->volume_count, 0);
+	assert_int_equal(app->expose_count, 0);
+	assert_null(app->command);
+	assert_int_equal(set.resources[0].line, 1);
+	assert_int_equal(set.resources[0].column, 1);
+	resource_set_clear(&set);
+}
+
+static void
+test_defaults_of_a_volume(void **state)
+{
+	ResourceSet set = parse_good("volume: {name: v, size: 16Mi}");
+
+	(void) state;
+	assert_string_equal(set.resources[0].volume.name_space, "default");
+	assert_int_equal(set.resources[0].volume.mode, VOLUME_WRITEABLE);
+	assert_int_equal(set.resources[0].volume.size_bytes, 16777216);
+	resource_set_clear(&set);
+}
+
+static void
+test_volume_modes_and_sizes(void **state)
+{
+	ResourceSet set = parse_good("volume: {name: v, mode: read-only, size: \"1GB\"}");
+
+	(void) state;
+	assert_int_equal(set.resources[0].volume.mode, VOLUME_READ_ONLY);
+	assert_int_equal(set.resources[0].volume.size_bytes, 1000000000);
+	resource_set_clear(&set);
+	set = parse_good("volume: {name: v, size: 16777216}");
+	assert_int_equal(set.resources[0].volume.size_bytes, 16777216);
+	resource_set_clear(&set);
+	set = parse_good("volume: {name: v, size: 16Ti}");
+	assert_true(set.resources[0].volume.size_bytes == UINT64_C(17592186044416));
+	resource_set_clear(&set);
+}
+
+static void
+test_limits_of_resources(void **state)
+{
+	ResourceSet set = parse_good(APP "  resources: {cpu: 24, memory: 1048576}\n");
+
+	(void) state;
+	assert_int_equal(set.resources[0].app.cpus, 24);
+	assert_int_equal(set.resources[0].app.memory_mib, 1048576);
+	resource_set_clear(&set);
+	set = parse_good(APP "  resources: {cpu: 1, memory: 64}\n");
+	assert_int_equal(set.resources[0].app.memory_mib, 64);
+	resource_set_clear(&set);
+}
+
+static void
+test_timeouts(void **state)
+{
+	static const struct
+	{
+		const char *written;
+		uint64_t ms;
+	} cases[] = {
+		{"timeout: 3", 3000}, {"timeout: 3s", 3000},	   {"timeout: \"3s\"", 3000}, {"timeout: \"3\"", 3000},
+		{"timeout: 1", 1000}, {"timeout: 1h30m", 5400000}, {"timeout: 1500ms", 1500}, {"timeout: 30d", 2592000000},
+		{"timeout:", 10000},  {"timeout: ~", 10000},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		char *yaml = memory_printf(APP "  mode:\n    flash:\n      strategy: manual\n      %s\n", cases[i].written);
+		ResourceSet set = parse_good(yaml);
+
+		assert_int_equal(set.resources[0].app.mode, MODE_FLASH);
+		assert_true(set.resources[0].app.timeout_ms == cases[i].ms);
+		resource_set_clear(&set);
+		free(yaml);
+	}
+}
+
+static void
+test_mode_regular(void **state)
+{
+	ResourceSet set = parse_good(APP "  mode: regular\n");
+
+	(void) state;
+	assert_int_equal(set.resources[0].app.mode, MODE_REGULAR);
+	assert_int_equal(set.resources[0].app.timeout_ms, 0);
+	resource_set_clear(&set);
+}
+
+static void
+test_environment_is_text_and_sorted(void **state)
+{
+	static const EnvironmentVariable expected[] = {
+		{"A", ""},
+		{"B", "1.50"},
+		{"C", "yes"},
+		{"D", "0x1F"},
+		{"E", "true"},
+		{"F", "a\nb\n"},
+		{"_g", "a: b # no comment"},
+		{"my.setting", "null"},
+	};
+	ResourceSet set = parse_good(APP "  environment:\n"
+									 "    _g: 'a: b # no comment'\n"
+									 "    B: 1.50\n"
+									 "    A: \"\"\n"
+									 "    E: true\n"
+									 "    D: 0x1F\n"
+									 "    C: yes\n"
+									 "    \"my.setting\": \"null\"\n"
+									 "    F: |\n"
+									 "      a\n"
+									 "      b\n");
+	const AppSpec *app = &set.resources[0].app;
+
+	(void) state;
+	assert_int_equal(app->environment_count, sizeof(expected) / sizeof(expected[0]));
+	for (size_t i = 0; i < app->environment_count; i++)
+	{
+		assert_string_equal(app->environment[i].name, expected[i].name);
+		assert_string_equal(app->environment[i].value, expected[i].value);
+	}
+	resource_set_clear(&set);
+}
+
+static void
+test_volumes_keep_their_order(void **state)
+{
+	ResourceSet set = parse_good(APP "  namespace: here\n"
+									 "  volumes:\n"
+									 "    - {name: z, path: /z/}\n"
+									 "    - name: a\n"
+									 "      namespace: there\n"
+									 "      path: /z/a\n");
+	const AppSpec *app = &set.resources[0].app;
+
+	(void) state;
+	assert_int_equal(app->volume_count, 2);
+	assert_string_equal(app->volumes[0].name, "z");
+	assert_string_equal(app->volumes[0].name_space, "here");
+	assert_string_equal(app->volumes[0].path, "/z");
+	assert_string_equal(app->volumes[1].name, "a");
+	assert_string_equal(app->volumes[1].name_space, "there");
+	assert_string_equal(app->volumes[1].path, "/z/a");
+	assert_int_equal(app->volumes[1].mark.line, 7);
+	assert_int_equal(app->volumes[1].mark.column, 7);
+	resource_set_clear(&set);
+}
+
+static void
+test_exposes(void **state)
+{
+	ResourceSet set =
+		parse_good(APP "  expose:\n"
+					   "    z: {port: 1}\n"
+					   "    y: {port: 2, internal: {port: 3}, connection-tracking: connection-aware}\n"
+					   "    x: {port: 65535, internal: , connection-tracking: traffic-aware}\n"
+					   "    w:\n"
+					   "      port: 4\n"
+					   "      connection-tracking:\n"
+					   "        traffic-aware:\n"
+					   "          inactivity-timeout: 1500ms\n"
+					   "    v: {port: 5, connection-tracking: {traffic-aware: {}}}\n"
+					   "    u: {port: 6, connection-tracking: {traffic-aware: {inactivity-timeout: 2}}}\n");
+	static const Expose expected[] = {
+		{"z", 1, 1, TRACKING_CONNECTION_AWARE, 0, {5, 5}},			{"y", 2, 3, TRACKING_CONNECTION_AWARE, 0, {6, 5}},
+		{"x", 65535, 65535, TRACKING_TRAFFIC_AWARE, 10000, {7, 5}}, {"w", 4, 4, TRACKING_TRAFFIC_AWARE, 1500, {8, 5}},
+		{"v", 5, 5, TRACKING_TRAFFIC_AWARE, 10000, {13, 5}},		{"u", 6, 6, TRACKING_TRAFFIC_AWARE, 2000, {14, 5}},
+	};
+	const AppSpec *app = &set.resources[0].app;
+
+	(void) state;
+	assert_int_equal(app->expose_count, 6);
+	for (size_t i = 0; i < app->expose_count; i++)
+	{
+		assert_string_equal(app->exposes[i].name, expected[i].name);
+		assert_int_equal(app->exposes[i].port, expected[i].port);
+		assert_int_equal(app->exposes[i].internal_port, expected[i].internal_port);
+		assert_int_equal(app->exposes[i].tracking, expected[i].tracking);
+		assert_int_equal(app->exposes[i].inactivity_timeout_ms, expected[i].inactivity_timeout_ms);
+		assert_int_equal(app->exposes[i].mark.line, expected[i].mark.line);
+		assert_int_equal(app->exposes[i].mark.column, expected[i].mark.column);
+	}
+	resource_set_clear(&set);
+}
+
+static void
+test_command(void **state)
+{
+	ResourceSet set = parse_good(APP "  command: [postgres, -c, 'log_statement=all', 1]\n");
+	char **command = set.resources[0].app.command;
+
+	(void) state;
+	assert_string_equal(command[0], "postgres");
+	assert_string_equal(command[1], "-c");
+	assert_string_equal(command[2], "log_statement=all");
+	assert_string_equal(command[3], "1");
+	assert_null(command[4]);
+	resource_set_clear(&set);
+}
+
+static void
+test_image_names(void **state)
+{
+	static const char *const images[] = {"postgres", "nginx:1.21", "localhost:5000/a/b:c",
+										 "ghcr.io/lttle-cloud/postgres@sha256:0123456789abcdef"};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++)
+	{
+		char *yaml = memory_printf("app: {name: a, image: \"%s\"}", images[i]);
+		ResourceSet set = parse_good(yaml);
+
+		assert_string_equal(set.resources[0].app.image, images[i]);
+		resource_set_clear(&set);
+		free(yaml);
+	}
+}
+
+static void
+test_empty_optional_keys_are_defaults(void **state)
+{
+	ResourceSet set = parse_good(APP "  namespace:\n  resources:\n  mode: ~\n  environment: null\n  volumes:\n"
+									 "  expose:\n  command:\n");
+	const AppSpec *app = &set.resources[0].app;
+
+	(void) state;
+	assert_string_equal(app->name_space, "default");
+	assert_int_equal(app->memory_mib, 256);
+	assert_int_equal(app->expose_count, 0);
+	assert_null(app->command);
+	resource_set_clear(&set);
+}
+
+static void
+test_several_documents(void **state)
+{
+	ResourceSet set = parse_good("# a comment\n---\n---\n" APP "---\nvolume: {name: a, size: 1Gi}\n...\n---\n"
+								 "app: {name: a, namespace: other, image: i}\n---\n");
+
+	(void) state;
+	assert_int_equal(set.count, 3);
+	assert_int_equal(set.resources[0].kind, RESOURCE_APP);
+	assert_int_equal(set.resources[0].line, 4);
+	assert_int_equal(set.resources[1].kind, RESOURCE_VOLUME);
+	assert_int_equal(set.resources[1].line, 8);
+	assert_string_equal(set.resources[2].app.name_space, "other");
+	resource_set_clear(&set);
+}
+
+static void
+test_copy_is_deep(void **state)
+{
+	char *text = data_read("examples/postgresql.lttle.yaml");
+	ResourceSet set = parse_good(text);
+	AppSpec copy;
+	SpecChanges changes;
+
+	(void) state;
+	app_spec_copy(&set.resources[1].app, &copy);
+	resource_set_clear(&set);
+	set = parse_good(text);
+	app_spec_compare(&set.resources[1].app, &copy, &changes);
+	assert_int_equal(changes.count, 0);
+	spec_changes_clear(&changes);
+	app_spec_clear(&copy);
+	resource_set_clear(&set);
+	free(text);
+}
+
+static bool
+exists_shared(void *context, const char *name_space, const char *name)
+{
+	(*(unsigned *) context)++;
+	return strcmp(name_space, "default") == 0 && strcmp(name, "deployed") == 0;
+}
+
+static void
+test_references(void **state)
+{
+	ResourceSet set = parse_good("volume: {name: w, size: 16Mi}\n"
+								 "---\n"
+								 "volume: {name: r, size: 16Mi, mode: read-only}\n"
+								 "---\n"
+								 "app: {name: a, image: i, volumes: [{name: w, path: /w}, {name: r, path: /r},\n"
+								 "  {name: deployed, path: /d}, {name: nowhere, path: /n},\n"
+								 "  {name: w, namespace: other, path: /o}], expose: {b-c: {port: 1}}}\n"
+								 "---\n"
+								 "app: {name: a-b, image: i, volumes: [{name: w, path: /w}, {name: r, path: /r}],\n"
+								 "  expose: {d: {port: 2}, c: {port: 1}}}\n");
+	DiagnosticList diagnostics = {0};
+	unsigned asked = 0;
+	char *complaints;
+
+	(void) state;
+	assert_int_equal(resource_set_check_references(&set, exists_shared, &asked, &diagnostics), -EINVAL);
+	assert_int_equal(asked, 3);
+	complaints = complaints_of(&diagnostics);
+	assert_string_equal(complaints,
+						"f:6:31: app.volumes[3].name: volume default/nowhere is neither in this file nor deployed\n"
+						"f:7:3: app.volumes[4].name: volume other/w is neither in this file nor deployed\n"
+						"f:9:38: app.volumes[0].name: volume default/w is writeable and mounted by app default/a "
+						"already; only one app may write to it\n"
+						"f:10:26: app.expose.c: the service default/a-b-c exists already, of app default/a");
+	free(complaints);
+	resource_set_clear(&set);
+	set = parse_good("app: {name: a, image: i, volumes: [{name: deployed, path: /d}]}");
+	assert_int_equal(resource_set_check_references(&set, exists_shared, &asked, &diagnostics), 0);
+	assert_int_equal(diagnostics.count, 0);
+	resource_set_clear(&set);
+}
+
+static void
+test_reference_page_names_every_key(void **state)
+{
+	static const char *const keys[] = {
+		"volume.name",
+		"volume.namespace",
+		"volume.mode",
+		"volume.size",
+		"app.name",
+		"app.namespace",
+		"app.image",
+		"app.resources.cpu",
+		"app.resources.memory",
+		"app.mode.flash.strategy",
+		"app.mode.flash.timeout",
+		"app.environment",
+		"app.volumes[].name",
+		"app.volumes[].namespace",
+		"app.volumes[].path",
+		"app.expose.NAME.port",
+		"app.expose.NAME.internal.port",
+		"app.expose.NAME.connection-tracking",
+		"app.expose.NAME.connection-tracking.traffic-aware.inactivity-timeout",
+		"app.command",
+	};
+	Text page = {0};
+
+	(void) state;
+	resource_reference_print(&page);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+	{
+		char *cell = memory_printf("\n| `%s` | ", keys[i]);
+
+		if (strstr(text_string(&page), cell) == NULL)
+			fail_msg("the page does not describe %s", keys[i]);
+		free(cell);
+	}
+	assert_non_null(strstr(text_string(&page), "whole number, MiB | 64 to 1048576 | `256`"));
+	assert_non_null(strstr(text_string(&page), "- the kind `service`"));
+	text_clear(&page);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_file_of_the_guide),
+		cmocka_unit_test(test_traffic_aware_example_differs_in_tracking_alone),
+		cmocka_unit_test(test_defaults_of_an_app),
+		cmocka_unit_test(test_defaults_of_a_volume),
+		cmocka_unit_test(test_volume_modes_and_sizes),
+		cmocka_unit_test(test_limits_of_resources),
+		cmocka_unit_test(test_timeouts),
+		cmocka_unit_test(test_mode_regular),
+		cmocka_unit_test(test_environment_is_text_and_sorted),
+		cmocka_unit_test(test_volumes_keep_their_order),
+		cmocka_unit_test(test_exposes),
+		cmocka_unit_test(test_command),
+		cmocka_unit_test(test_image_names),
+		cmocka_unit_test(test_empty_optional_keys_are_defaults),
+		cmocka_unit_test(test_several_documents),
+		cmocka_unit_test(test_copy_is_deep),
+		cmocka_unit_test(test_references),
+		cmocka_unit_test(test_reference_page_names_every_key),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
