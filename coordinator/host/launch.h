@@ -68,7 +68,12 @@ typedef struct LaunchExecSpec
 /*
  * Starts one more process inside a running machine, under the same restrictions as its first. Returns at once, with a
  * child of the caller that joins the namespaces and execs; its exit status is the program's, 126 when it cannot be
- * executed, 127 when it is not found (POSIX's convention, as docker exec does). The caller reaps *ret_pid.
+ * executed, 127 when it is not found (POSIX's convention, as docker exec does), 125 when the machine could not be
+ * entered; the reason is on stderr_fd then. The caller reaps *ret_pid.
+ *
+ * That child stays outside: it passes signals on (SIGTERM, SIGINT, SIGHUP, …) and ends as the program does, by a signal
+ * too. Killing it kills the program. It and the program die with the caller.
+ * The caller closes its own copies of the three descriptors when it wants to see their end.
  */
 int launch_exec(const LaunchExecSpec *spec, pid_t *ret_pid, Error *err) MUST_CHECK;
 
