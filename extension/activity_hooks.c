@@ -24,6 +24,8 @@
 typedef void (*ClientAuthenticationHook)(struct Port *port, int status);
 extern PGDLLIMPORT ClientAuthenticationHook ClientAuthentication_hook;
 
+#define NO_EVENT (-1)
+
 static ClientAuthenticationHook previous_client_authentication = NULL;
 static post_parse_analyze_hook_type previous_post_parse_analyze = NULL;
 static planner_hook_type previous_planner = NULL;
@@ -36,6 +38,7 @@ static object_access_hook_type previous_object_access = NULL;
 
 static bool inside_statement = false;
 static bool inside_fastpath = false; /* a fast-path call was begun in this transaction */
+static int chained_event = NO_EVENT; /* the transaction end that COMMIT or ROLLBACK AND CHAIN will bring about */
 
 bool
 lttle_activity_is_inside_statement(void)
@@ -49,6 +52,7 @@ statement_begin(void)
 {
 	if (inside_statement)
 		return false;
+	chained_event = NO_EVENT;
 	lttle_activity_set_state(LTTLE_STATE_ACTIVE);
 	inside_statement = true;
 	return true;
@@ -268,10 +272,26 @@ statement_discards_all(const PlannedStmt *statement)
 		   ((const DiscardStmt *) statement->utilityStmt)->target == DISCARD_ALL;
 }
 
+/*
+ * The next transaction of a chain begins right after this one's end, and no callback tells. Returns the event of that
+ * end; a COMMIT that fails ends by another one, and then nothing is chained.
+ */
+static int
+statement_get_chained_event(const PlannedStmt *statement)
+{
+	const TransactionStmt *transaction = (const TransactionStmt *) statement->utilityStmt;
+
+	if (!IsA(statement->utilityStmt, TransactionStmt) || !transaction->chain)
+		return NO_EVENT;
+	return transaction->kind == TRANS_STMT_COMMIT && !IsAbortedTransactionBlockState() ? XACT_EVENT_COMMIT
+																					   : XACT_EVENT_ABORT;
+}
+
 static void
 hook_process_utility(UTILITY_PARAMETERS)
 {
 	bool discards_all;
+	int chains;
 
 	if (!statement_begin())
 	{
@@ -280,6 +300,7 @@ hook_process_utility(UTILITY_PARAMETERS)
 	}
 	lttle_activity_count_statement();
 	discards_all = statement_discards_all(statement); /* asked now: DISCARD frees cached statements */
+	chains = statement_get_chained_event(statement);
 	PG_TRY();
 	{
 		call_process_utility(UTILITY_ARGUMENTS);
@@ -291,6 +312,11 @@ hook_process_utility(UTILITY_PARAMETERS)
 	PG_END_TRY();
 	if (discards_all)
 		lttle_flash_lock_release_all();
+	if (chains != NO_EVENT)
+	{
+		chained_event = chains;
+		lttle_activity_set_state(LTTLE_STATE_IN_TRANSACTION); /* an aborted transaction ends without an event */
+	}
 }
 
 /*
@@ -326,7 +352,8 @@ hook_transaction(XactEvent event, void *argument pg_attribute_unused())
 	if (inside_statement)
 		return;
 	inside_fastpath = false;
-	lttle_activity_set_state(LTTLE_STATE_IDLE);
+	lttle_activity_set_state((int) event == chained_event ? LTTLE_STATE_IN_TRANSACTION : LTTLE_STATE_IDLE);
+	chained_event = NO_EVENT;
 }
 
 void

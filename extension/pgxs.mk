@@ -38,3 +38,10 @@ include $(PGXS)
 # Every object depends on every header: there are few, and a stale object is a riddle.
 $(filter extension/%,$(OBJS)): $(wildcard extension/*.h protocol/lttle/*.h)
 protocol/flash_message.o: protocol/lttle/flash_message.h
+
+# TAP tests: temporary servers of the PostgreSQL that PG_CONFIG names; `make install` first, and not as root.
+PROVE_TESTS ?= extension/t/*.pl
+
+.PHONY: tapcheck
+tapcheck:
+	$(prove_installcheck)
