@@ -1,0 +1,398 @@
+/* Slow work beside the loop: results, errors, deadlines, cancelling, and children that die. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/child.h"
+#include "base/job.h"
+#include "loop.h"
+
+static struct event_base *loop;
+
+typedef struct Outcome
+{
+	bool ended;
+	unsigned calls;
+	int result;
+	char output[256];
+	Error error;
+} Outcome;
+
+static void
+note_done(void *context, int result, const void *output, const Error *err)
+{
+	Outcome *outcome = context;
+
+	outcome->ended = true;
+	outcome->calls++;
+	outcome->result = result;
+	if (result == 0)
+		memcpy(outcome->output, output, sizeof(outcome->output));
+	outcome->error = *err;
+}
+
+static int
+begin(void **state)
+{
+	(void) state;
+	loop = event_base_new();
+	return child_reaper_start(loop, NULL);
+}
+
+static int
+end(void **state)
+{
+	(void) state;
+	child_reaper_stop();
+	event_base_free(loop);
+	return 0;
+}
+
+static JobSpec
+spec_of(JobFunction function, const void *input, Outcome *outcome)
+{
+	return (JobSpec){.name = "samples/postgresql: test",
+					 .function = function,
+					 .input = input,
+					 .output_bytes = sizeof(outcome->output),
+					 .timeout_ms = 20000,
+					 .done = note_done,
+					 .context = outcome};
+}
+
+static void
+run(JobSpec spec, Outcome *outcome)
+{
+	Job *job;
+
+	assert_int_equal(job_start(loop, &spec, &job, NULL), 0);
+	assert_int_equal(outcome->calls, 0); /* never from within job_start */
+	assert_true(loop_run_until(loop, loop_flag_is_set, &outcome->ended));
+	loop_run_ready(loop);
+	assert_int_equal(outcome->calls, 1);
+}
+
+static int
+answer(const void *input, void *output, Error *err)
+{
+	char *text = output;
+
+	(void) err;
+	for (size_t i = 0; i < 256; i++)
+	{
+		if (text[i] != 0) /* it begins zeroed */
+			return -EBADMSG;
+	}
+	strcpy(text, "result of ");
+	strcat(text, input);
+	text[255] = '!';
+	return 0;
+}
+
+static void
+test_result(void **state)
+{
+	Outcome outcome = {0};
+
+	(void) state;
+	run(spec_of(answer, "the input", &outcome), &outcome);
+	assert_int_equal(outcome.result, 0);
+	assert_string_equal(outcome.output, "result of the input");
+	assert_int_equal(outcome.output[255], '!');
+}
+
+/* What the child does to memory stays in the child. */
+static int
+change_memory(const void *input, void *output, Error *err)
+{
+	(void) output;
+	(void) err;
+	*(int *) (uintptr_t) input = 2;
+	return 0;
+}
+
+static void
+test_memory_is_a_copy(void **state)
+{
+	Outcome outcome = {0};
+	int number = 1;
+
+	(void) state;
+	run(spec_of(change_memory, &number, &outcome), &outcome);
+	assert_int_equal(outcome.result, 0);
+	assert_int_equal(number, 1);
+}
+
+static int
+fail_with_message(const void *input, void *output, Error *err)
+{
+	(void) input;
+	(void) output;
+	return error_set_errno(err, ENOSPC, "volume samples/pgdata: mkfs");
+}
+
+static int
+fail_without_message(const void *input, void *output, Error *err)
+{
+	(void) input;
+	(void) output;
+	(void) err;
+	return -EACCES;
+}
+
+static void
+test_errors_come_back(void **state)
+{
+	Outcome outcome = {0};
+	Outcome silent = {0};
+
+	(void) state;
+	run(spec_of(fail_with_message, NULL, &outcome), &outcome);
+	assert_int_equal(outcome.result, -ENOSPC);
+	assert_int_equal(outcome.error.code, -ENOSPC);
+	assert_string_equal(outcome.error.message, "volume samples/pgdata: mkfs: No space left on device");
+	run(spec_of(fail_without_message, NULL, &silent), &silent);
+	assert_int_equal(silent.result, -EACCES);
+	assert_string_equal(silent.error.message, "samples/postgresql: test: Permission denied");
+}
+
+static int
+die(const void *input, void *output, Error *err)
+{
+	(void) output;
+	(void) err;
+	if (input != NULL)
+		raise(SIGKILL);
+	_exit(0);
+}
+
+static void
+test_child_that_dies(void **state)
+{
+	Outcome killed = {0};
+	Outcome exited = {0};
+
+	(void) state;
+	run(spec_of(die, "by signal", &killed), &killed);
+	assert_int_equal(killed.result, -EIO);
+	assert_string_equal(killed.error.message, "samples/postgresql: test: the process that did it died");
+	run(spec_of(die, NULL, &exited), &exited); /* success without an answer is none */
+	assert_int_equal(exited.result, -EIO);
+}
+
+/* The child of a test: tells its own and its helper's number through a pipe, then waits for ever. */
+static int
+never_end(const void *input, void *output, Error *err)
+{
+	const int *report_fd = input;
+	pid_t pids[2] = {getpid(), fork()};
+
+	(void) output;
+	(void) err;
+	if (pids[1] != 0 && write(*report_fd, pids, sizeof(pids)) < 0)
+		return -EIO;
+	alarm(100); /* should the test die */
+	for (;;)
+		pause();
+}
+
+static bool
+is_gone(void *context)
+{
+	/* No zombie either: the reaper of this process has taken it. */
+	return kill(*(const pid_t *) context, 0) < 0;
+}
+
+static void
+assert_group_dies(const int report[2])
+{
+	pid_t pids[2];
+	struct pollfd readable = {.fd = report[0], .events = POLLIN};
+
+	assert_int_equal(poll(&readable, 1, 20000), 1);
+	assert_int_equal(read(report[0], pids, sizeof(pids)), sizeof(pids));
+	assert_true(loop_run_until(loop, is_gone, &pids[0]));
+	assert_true(loop_run_until(loop, is_gone, &pids[1]));
+}
+
+static void
+test_deadline_ends_the_group(void **state)
+{
+	Outcome outcome = {0};
+	int report[2];
+	JobSpec spec = spec_of(never_end, report + 1, &outcome);
+
+	(void) state;
+	assert_int_equal(pipe2(report, O_CLOEXEC), 0);
+	spec.timeout_ms = 500;
+	run(spec, &outcome);
+	assert_int_equal(outcome.result, -ETIMEDOUT);
+	assert_string_equal(outcome.error.message, "samples/postgresql: test: took too long and was ended");
+	assert_group_dies(report);
+	close(report[0]);
+	close(report[1]);
+}
+
+static void
+test_cancel(void **state)
+{
+	Outcome outcome = {0};
+	int report[2];
+	JobSpec spec = spec_of(never_end, report + 1, &outcome);
+	struct pollfd readable;
+	Job *job;
+
+	(void) state;
+	job_cancel(NULL);
+	assert_int_equal(pipe2(report, O_CLOEXEC), 0);
+	assert_int_equal(job_start(loop, &spec, &job, NULL), 0);
+	readable = (struct pollfd){.fd = report[0], .events = POLLIN};
+	assert_int_equal(poll(&readable, 1, 20000), 1);
+	job_cancel(job);
+	assert_group_dies(report);
+	assert_int_equal(outcome.calls, 0);
+	close(report[0]);
+	close(report[1]);
+}
+
+/* A result that is there already when the job is cancelled is dropped. */
+static void
+test_cancel_of_a_finished_job(void **state)
+{
+	Outcome outcome = {0};
+	JobSpec spec = spec_of(answer, "x", &outcome);
+	siginfo_t ignored;
+	Job *job;
+
+	(void) state;
+	assert_int_equal(job_start(loop, &spec, &job, NULL), 0);
+	assert_int_equal(waitid(P_ALL, 0, &ignored, WEXITED | WNOWAIT), 0);
+	job_cancel(job);
+	loop_run_ready(loop);
+	assert_int_equal(outcome.calls, 0);
+}
+
+/* The child begins with default actions and an empty mask, whatever the daemon ignores or blocks. */
+static int
+report_signals(const void *input, void *output, Error *err)
+{
+	struct sigaction action;
+	sigset_t mask;
+
+	(void) input;
+	(void) err;
+	sigaction(SIGPIPE, NULL, &action);
+	sigprocmask(SIG_SETMASK, NULL, &mask);
+	*(char *) output = action.sa_handler == SIG_DFL && !sigismember(&mask, SIGUSR1) ? 'y' : 'n';
+	return 0;
+}
+
+static void
+test_signals_are_reset(void **state)
+{
+	Outcome outcome = {0};
+	sigset_t blocked;
+
+	(void) state;
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &blocked, NULL);
+	run(spec_of(report_signals, NULL, &outcome), &outcome);
+	sigprocmask(SIG_UNBLOCK, &blocked, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	assert_string_equal(outcome.output, "y");
+}
+
+static void
+test_result_has_a_limit(void **state)
+{
+	Outcome outcome = {0};
+	JobSpec spec = spec_of(answer, "x", &outcome);
+	Job *job = NULL;
+	Error error;
+
+	(void) state;
+	spec.output_bytes = JOB_MAX_OUTPUT_BYTES;
+	assert_int_equal(job_start(loop, &spec, &job, &error), -EINVAL);
+	assert_string_equal(error.message, "samples/postgresql: test: the result is too large");
+	assert_null(job);
+}
+
+/* done may start the next job, as the engine's steps do. */
+static void
+start_next(void *context, int result, const void *output, const Error *err)
+{
+	Outcome *outcome = context;
+	JobSpec spec = spec_of(answer, "the second", outcome);
+	Job *job;
+
+	(void) output;
+	(void) err;
+	assert_int_equal(result, 0);
+	assert_int_equal(job_start(loop, &spec, &job, NULL), 0);
+}
+
+static void
+test_done_may_start_the_next(void **state)
+{
+	Outcome outcome = {0};
+	JobSpec spec = spec_of(answer, "the first", &outcome);
+
+	(void) state;
+	spec.done = start_next;
+	run(spec, &outcome);
+	assert_string_equal(outcome.output, "result of the second");
+}
+
+static void
+test_many_at_once(void **state)
+{
+	Outcome outcomes[20] = {0};
+
+	(void) state;
+	for (int i = 0; i < 20; i++)
+	{
+		static const char *const inputs[] = {"even", "odd"};
+		JobSpec spec = spec_of(answer, inputs[i % 2], &outcomes[i]);
+		Job *job;
+
+		assert_int_equal(job_start(loop, &spec, &job, NULL), 0);
+	}
+	for (int i = 0; i < 20; i++)
+	{
+		assert_true(loop_run_until(loop, loop_flag_is_set, &outcomes[i].ended));
+		assert_string_equal(outcomes[i].output, i % 2 == 0 ? "result of even" : "result of odd");
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_result, begin, end),
+		cmocka_unit_test_setup_teardown(test_memory_is_a_copy, begin, end),
+		cmocka_unit_test_setup_teardown(test_errors_come_back, begin, end),
+		cmocka_unit_test_setup_teardown(test_child_that_dies, begin, end),
+		cmocka_unit_test_setup_teardown(test_deadline_ends_the_group, begin, end),
+		cmocka_unit_test_setup_teardown(test_cancel, begin, end),
+		cmocka_unit_test_setup_teardown(test_cancel_of_a_finished_job, begin, end),
+		cmocka_unit_test_setup_teardown(test_signals_are_reset, begin, end),
+		cmocka_unit_test_setup_teardown(test_result_has_a_limit, begin, end),
+		cmocka_unit_test_setup_teardown(test_done_may_start_the_next, begin, end),
+		cmocka_unit_test_setup_teardown(test_many_at_once, begin, end),
+	};
+
+	alarm(120); /* nothing here may hang for ever */
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
