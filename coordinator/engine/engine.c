@@ -281,11 +281,27 @@ engine_start(struct event_base *loop, const Settings *settings, Engine **ret_eng
 	return 0;
 }
 
+/* A coordinator without machines leaves nothing of itself on the host. */
+static void
+engine_clear_host(Engine *engine)
+{
+	char path[320];
+
+	snprintf(path, sizeof(path), "%s/m", engine->layout.run_directory);
+	if (umount2(path, UMOUNT_NOFOLLOW) == 0)
+		rmdir(path);
+	if (engine->cgroups != NULL && cgroup_remove(engine->cgroups, engine->layout.name_prefix, NULL) < 0)
+		log_debug("the control group stays", "group", engine->layout.name_prefix);
+}
+
 void
 engine_free(Engine *engine)
 {
+	bool deserted;
+
 	if (engine == NULL)
 		return;
+	deserted = engine->machines == NULL;
 	while (engine->machines != NULL)
 	{
 		Machine *machine = engine->machines;
@@ -301,6 +317,8 @@ engine_free(Engine *engine)
 		free(volume);
 	}
 	engine_unpin_images(engine);
+	if (deserted && engine->store != NULL)
+		engine_clear_host(engine);
 	child_reaper_stop();
 	door_keeper_free(engine->doors);
 	cgroup_hierarchy_free(engine->cgroups);

@@ -1,9 +1,11 @@
 /* Program files of servers, kept in memory once a host and image, so that a wake finds its text there. */
+#include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "base/child.h"
 #include "base/log.h"
@@ -60,6 +62,9 @@ engine_pin_image(Engine *engine, const Machine *machine)
 void
 engine_unpin_images(Engine *engine)
 {
+	char group[64];
+
+	snprintf(group, sizeof(group), "%s/pinned", engine->layout.name_prefix);
 	while (engine->pins != NULL)
 	{
 		ImagePin *pin = engine->pins;
@@ -69,7 +74,11 @@ engine_unpin_images(Engine *engine)
 		{
 			child_unwatch(pin->holder);
 			kill(pin->holder, SIGKILL);
+			while (waitpid(pin->holder, NULL, 0) < 0 && errno == EINTR)
+				;
 		}
 		free(pin);
 	}
+	if (engine->cgroups != NULL && cgroup_remove(engine->cgroups, group, NULL) < 0)
+		log_debug("the control group stays", "group", group);
 }

@@ -245,7 +245,10 @@ machine_handle_knock(void *context, const DoorKnock *knock)
 {
 	char detail[128];
 
-	snprintf(detail, sizeof(detail), "client %s (%s)", knock->peer, knock->kind);
+	if (knock->peer[0] != '\0')
+		snprintf(detail, sizeof(detail), "client %s (%s)", knock->peer, knock->kind);
+	else
+		snprintf(detail, sizeof(detail), "%s", knock->kind);
 	machine_dispatch(context, EVENT_KNOCK, detail);
 }
 
