@@ -19,17 +19,26 @@
 static pid_t
 start_child(void)
 {
-	pid_t pid = fork();
+	int named[2];
+	char byte;
+	pid_t pid;
 
+	assert_int_equal(pipe(named), 0);
+	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0)
 	{
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		/* A name that is made to confuse who reads /proc/PID/stat. */
 		prctl(PR_SET_NAME, "a) R 1 (b");
+		close(named[0]);
+		close(named[1]);
 		for (;;)
 			pause();
 	}
+	close(named[1]);
+	assert_int_equal(read(named[0], &byte, 1), 0); /* its end: the name is set */
+	close(named[0]);
 	return pid;
 }
 
