@@ -94,7 +94,7 @@ static const Key flash_keys[] = {
 	{.name = "timeout",
 	 .type = KEY_DURATION,
 	 .fallback = "10s",
-	 .minimum = SECOND,
+	 .minimum = 10,
 	 .maximum = 30 * DAY,
 	 FIELD(AppSpec, timeout_ms),
 	 .example = "3",

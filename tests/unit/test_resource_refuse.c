@@ -216,10 +216,10 @@ test_mode(void **state)
 		{APP "  mode: {flash: {strategy: manuel}}\n",
 		 "f:4:28: app.mode.flash.strategy: must be 'manual', but is 'manuel'; did you mean 'manual'?"},
 		{APP "  mode: {flash: {strategy: manual, timeout: 0}}\n",
-		 "f:4:45: app.mode.flash.timeout: must be seconds or a duration from 1s to 30d, such as 3s or 1m30s, but is "
+		 "f:4:45: app.mode.flash.timeout: must be seconds or a duration from 10ms to 30d, such as 3s or 1m30s, but is "
 		 "'0'"},
 		{APP "  mode: {flash: {strategy: manual, timeout: 31d}}\n",
-		 "f:4:45: app.mode.flash.timeout: must be seconds or a duration from 1s to 30d, such as 3s or 1m30s, but is "
+		 "f:4:45: app.mode.flash.timeout: must be seconds or a duration from 10ms to 30d, such as 3s or 1m30s, but is "
 		 "'31d'"},
 		{APP "  mode: {flash: {strategy: manual, timeout: soon}}\n",
 		 "f:4:45: app.mode.flash.timeout: a duration is a number of seconds, or numbers with units from large to "
