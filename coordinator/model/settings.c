@@ -202,7 +202,7 @@ finish_settings(Settings *settings, const Node *document, DiagnosticList *diagno
 			diagnostic_add(diagnostics, value == NULL ? start : value->mark, "run-directory",
 						   "is too long for a socket in it; give 'socket' too");
 		else
-			snprintf(settings->socket_path, sizeof(settings->socket_path), "%.90s/lttle.sock", settings->run_directory);
+			snprintf(settings->socket_path, sizeof(settings->socket_path), "%.96s/lttle.sock", settings->run_directory);
 	}
 	if (strcmp(settings->state_directory, settings->run_directory) == 0)
 	{

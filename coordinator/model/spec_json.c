@@ -195,6 +195,7 @@ static int
 node_from_json(const json_t *json, unsigned depth, Node *ret_node, Error *err)
 {
 	char number[64];
+	char *real;
 
 	if (depth >= NODE_MAX_DEPTH)
 		return error_set(err, -EINVAL, "is nested more than %d levels deep", NODE_MAX_DEPTH);
@@ -214,8 +215,9 @@ node_from_json(const json_t *json, unsigned depth, Node *ret_node, Error *err)
 			*ret_node = node_scalar(number, false);
 			return 0;
 		case JSON_REAL:
-			snprintf(number, sizeof(number), "%.17g", json_real_value(json));
-			*ret_node = node_scalar(number, false);
+			real = json_dumps(json, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+			*ret_node = node_scalar(real == NULL ? "" : real, false);
+			free(real);
 			return 0;
 		case JSON_TRUE:
 		case JSON_FALSE:
