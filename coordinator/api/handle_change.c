@@ -1,0 +1,144 @@
+/* Handlers that change something. The engine finishes what it began, also when the client has gone. */
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "api/call.h"
+#include "api/handlers.h"
+#include "base/cleanup.h"
+#include "base/text.h"
+
+/* Answers with the engine's body, or with an empty object when it has none. */
+static void
+change_done(void *context, int result, json_t *body, const Error *err)
+{
+	ApiCall *call = context;
+
+	if (result < 0)
+		api_call_reply_error(call, result, err);
+	else if (body != NULL)
+		api_call_reply(call, body);
+	else
+	{
+		json_t *empty = json_object();
+
+		api_call_reply(call, empty);
+		json_decref(empty);
+	}
+}
+
+typedef void (*EngineChange)(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
+
+static void
+change_named(ApiCall *call, EngineChange change)
+{
+	change(api_call_engine(call), api_call_parameter(call, "ns"), api_call_parameter(call, "name"), change_done, call);
+}
+
+void
+handle_delete_app(ApiCall *call)
+{
+	change_named(call, engine_delete_app);
+}
+
+void
+handle_delete_volume(ApiCall *call)
+{
+	change_named(call, engine_delete_volume);
+}
+
+void
+handle_restart_machine(ApiCall *call)
+{
+	change_named(call, engine_restart_machine);
+}
+
+void
+handle_suspend_machine(ApiCall *call)
+{
+	change_named(call, engine_suspend_machine);
+}
+
+void
+handle_wake_machine(ApiCall *call)
+{
+	change_named(call, engine_wake_machine);
+}
+
+void
+handle_import_image(ApiCall *call)
+{
+	const char *name;
+	const char *source;
+	json_t *body;
+	Error error = {0};
+	int result = api_call_read_json(call, &body, &error);
+
+	if (result < 0)
+	{
+		api_call_reply_error(call, result, &error);
+		return;
+	}
+	if (json_unpack(body, "{s:s, s:s !}", "name", &name, "source", &source) < 0)
+	{
+		result = error_set(&error, -EINVAL, "body: must be {\"name\": text, \"source\": text} and nothing else");
+		api_call_reply_error(call, result, &error);
+	}
+	else
+		engine_import_image(api_call_engine(call), name, source, change_done, call);
+	json_decref(body);
+}
+
+static json_t *
+diagnostics_to_json(const char *file, const DiagnosticList *diagnostics)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < diagnostics->count; i++)
+	{
+		const Diagnostic *diagnostic = &diagnostics->items[i];
+		json_t *message = json_string(diagnostic->message);
+
+		if (message == NULL) /* quotes bytes of the file that are no UTF-8 */
+			message = json_string("is not valid UTF-8");
+		json_array_append_new(array,
+							  json_pack("{s:s, s:i, s:i, s:s, s:o}", "file", file, "line", diagnostic->line, "column",
+										diagnostic->column, "key", diagnostic->key_path, "message", message));
+	}
+	return json_pack("{s:o}", "diagnostics", array);
+}
+
+static void
+deploy_done(void *context, int result, json_t *body, const DiagnosticList *diagnostics, const Error *err)
+{
+	ApiCall *call = context;
+	const char *file = api_call_query(call, "file");
+	json_t *more;
+	Error error = {0};
+
+	if (result == 0 || diagnostics == NULL || diagnostics->count == 0)
+	{
+		change_done(call, result, body, err);
+		return;
+	}
+	more = diagnostics_to_json(file != NULL ? file : "", diagnostics);
+	if (err == NULL || err->message[0] == '\0')
+	{
+		error_set(&error, result, "%zu %s wrong; nothing was applied", diagnostics->count,
+				  diagnostics->count == 1 ? "thing is" : "things are");
+		err = &error;
+	}
+	api_call_reply_error_with(call, result, err, more);
+	json_decref(more);
+}
+
+void
+handle_deploy(ApiCall *call)
+{
+	size_t size;
+	const char *body = api_call_body(call, &size);
+	_cleanup_free_ char *text = memory_allocate(size + 1);
+
+	memcpy(text, body, size);
+	engine_deploy(api_call_engine(call), text, size, deploy_done, call);
+}

@@ -1,0 +1,33 @@
+/* The handlers that the table of routes names. Each answers its call exactly once, now or later. */
+#ifndef API_HANDLERS_H
+#define API_HANDLERS_H
+
+#include "api/route.h"
+
+/* handle_read.c */
+void handle_version(ApiCall *call);
+void handle_doctor(ApiCall *call);
+void handle_list_apps(ApiCall *call);
+void handle_get_app(ApiCall *call);
+void handle_list_machines(ApiCall *call);
+void handle_get_machine(ApiCall *call);
+void handle_list_volumes(ApiCall *call);
+void handle_get_volume(ApiCall *call);
+void handle_list_images(ApiCall *call);
+void handle_list_events(ApiCall *call);
+
+/* handle_change.c */
+void handle_deploy(ApiCall *call);
+void handle_delete_app(ApiCall *call);
+void handle_delete_volume(ApiCall *call);
+void handle_restart_machine(ApiCall *call);
+void handle_suspend_machine(ApiCall *call);
+void handle_wake_machine(ApiCall *call);
+void handle_import_image(ApiCall *call);
+
+/* handle_wait.c, handle_logs.c, handle_exec.c */
+void handle_wait(ApiCall *call);
+void handle_logs(ApiCall *call);
+void handle_exec(ApiCall *call);
+
+#endif

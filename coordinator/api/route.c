@@ -1,0 +1,32 @@
+/* The table of routes; see route.h. docs/openapi.yaml says the same, and a test compares the two. */
+#include "api/route.h"
+
+#include "api/handlers.h"
+
+#define MACHINE "/v1/namespaces/{ns}/machines/{name}"
+
+/* clang-format off */
+const ApiRoute api_routes[] = {
+	{"GET",    "/v1/version",                         NULL,                  handle_version,         "Versions of the coordinator and of this API"},
+	{"GET",    "/v1/doctor",                          NULL,                  handle_doctor,          "What this host has and lacks, and what follows from it"},
+	{"POST",   "/v1/deploy",                          "file",                handle_deploy,          "Check a file of resources, then apply all of it"},
+	{"GET",    "/v1/apps",                            "namespace",           handle_list_apps,       "List apps"},
+	{"GET",    "/v1/namespaces/{ns}/apps/{name}",     NULL,                  handle_get_app,         "Show an app"},
+	{"DELETE", "/v1/namespaces/{ns}/apps/{name}",     NULL,                  handle_delete_app,      "Stop an app's machine and forget the app"},
+	{"GET",    "/v1/machines",                        "namespace",           handle_list_machines,   "List machines"},
+	{"GET",    MACHINE,                               "prefix",              handle_get_machine,     "Show a machine"},
+	{"GET",    MACHINE "/logs",                       "follow,tail,prefix",  handle_logs,            "Read what a machine has written"},
+	{"GET",    MACHINE "/wait",                       "phase,timeout-ms,prefix", handle_wait,        "Wait until a machine is in a phase"},
+	{"POST",   MACHINE "/restart",                    NULL,                  handle_restart_machine, "Stop a machine in order and start it again"},
+	{"POST",   MACHINE "/suspend",                    NULL,                  handle_suspend_machine, "Suspend a machine now"},
+	{"POST",   MACHINE "/wake",                       NULL,                  handle_wake_machine,    "Wake a machine, or start a stopped one"},
+	{"POST",   MACHINE "/exec",                       NULL,                  handle_exec,            "Run a program in a machine"},
+	{"GET",    "/v1/volumes",                         "namespace",           handle_list_volumes,    "List volumes"},
+	{"GET",    "/v1/namespaces/{ns}/volumes/{name}",  NULL,                  handle_get_volume,      "Show a volume"},
+	{"DELETE", "/v1/namespaces/{ns}/volumes/{name}",  NULL,                  handle_delete_volume,   "Delete a volume and its data"},
+	{"GET",    "/v1/images",                          NULL,                  handle_list_images,     "List images"},
+	{"POST",   "/v1/images",                          NULL,                  handle_import_image,    "Import an image under a name"},
+	{"GET",    "/v1/events",                          "namespace,name,last", handle_list_events,     "List changes of phase, oldest first"},
+};
+/* clang-format on */
+const size_t api_route_count = sizeof(api_routes) / sizeof(api_routes[0]);
