@@ -42,7 +42,7 @@ read_machine(sqlite3_stmt *row, MachineRecord *ret_record)
 	uint64_t index;
 	uint64_t pid;
 	uint64_t restarts;
-	uint64_t stopped;
+	uint64_t delete_wanted;
 
 	if (!store_column_text(row, 0, record.name_space, sizeof(record.name_space)) ||
 		!store_column_text(row, 1, record.name, sizeof(record.name)) ||
@@ -55,13 +55,13 @@ read_machine(sqlite3_stmt *row, MachineRecord *ret_record)
 		!store_column_number(row, 10, INT64_MAX, &record.last_wake_ms) ||
 		!store_column_number(row, 11, INT64_MAX, &record.last_wake_us) ||
 		!store_column_text(row, 12, record.woken_by, sizeof(record.woken_by)) ||
-		!store_column_number(row, 13, UINT_MAX, &restarts) || !store_column_number(row, 14, 1, &stopped) ||
+		!store_column_number(row, 13, UINT_MAX, &restarts) || !store_column_number(row, 14, 1, &delete_wanted) ||
 		!store_column_text(row, 15, record.image_id, sizeof(record.image_id)))
 		return false;
 	record.index = (unsigned) index;
 	record.pid = (pid_t) pid;
 	record.restarts = (unsigned) restarts;
-	record.delete_wanted = stopped == 1;
+	record.delete_wanted = delete_wanted == 1;
 	*ret_record = record;
 	return true;
 }

@@ -159,6 +159,30 @@ test_socket_follows_the_run_directory(void **state)
 	assert_string_equal(settings.socket_path, "/run/b/lttle.sock");
 }
 
+/* The address of a Unix socket has room for 107 characters. */
+static void
+test_longest_run_directory(void **state)
+{
+	char text[160] = "run-directory: /";
+	char expected[176];
+	Settings settings;
+	DiagnosticList diagnostics = {0};
+	Error err = {0};
+	char *complaints;
+
+	(void) state;
+	memset(text + 16, 'a', 95);
+	settings = read_good(text);
+	snprintf(expected, sizeof(expected), "%s/lttle.sock", text + 15);
+	assert_string_equal(settings.socket_path, expected);
+	assert_int_equal(strlen(settings.socket_path), 107);
+	text[16 + 95] = 'a';
+	assert_int_equal(read_text(text, &settings, &diagnostics, &err), -EINVAL);
+	complaints = complaints_of(&diagnostics);
+	assert_string_equal(complaints, "f:1:16: run-directory: is too long for a socket in it; give 'socket' too");
+	free(complaints);
+}
+
 static void
 test_refused(void **state)
 {
@@ -179,9 +203,6 @@ test_refused(void **state)
 		{"reclaim: true\nreclaim: false\n", "f:2:1: key 'reclaim' appears twice; the first is at line 1"},
 		{"state-directory: here\n", "f:1:18: state-directory: must be an absolute path, but this is 'here'"},
 		{"run-directory: /var/lib/lttle\n", "f:1:16: run-directory: must not be the state directory"},
-		{"run-directory: "
-		 "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
-		 "f:1:16: run-directory: is too long for a socket in it; give 'socket' too"},
 		{"socket: "
 		 "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 		 "aaaaa\n",
@@ -283,6 +304,7 @@ main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_every_key),
 		cmocka_unit_test(test_socket_follows_the_run_directory),
+		cmocka_unit_test(test_longest_run_directory),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_no_file),
 		cmocka_unit_test(test_reference_page_names_every_key),
