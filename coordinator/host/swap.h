@@ -20,12 +20,14 @@ int swap_read(SwapState *ret_state, Error *err) MUST_CHECK; /* /proc/meminfo */
 /*
  * Makes a zram device of `bytes` with lz4 (or the kernel's default when it has no lz4), mkswap, swapon with priority
  * 100, and writes its number to `record_path` before it is used, so that a run that was killed can be cleaned up.
- * For a job's child. ret_device: /dev/zramN.
+ * Sets vm.page-cluster to 0, as zram wants it; swap_zram_remove puts the old value back.
+ * -EEXIST when the record is there (remove it first), -ENODEV when the kernel has no zram. Nothing stays on failure.
+ * For a job's child. *ret_number: N of /dev/zramN.
  */
 int swap_zram_create(uint64_t bytes, const char *record_path, unsigned *ret_number, Error *err) MUST_CHECK;
 
 /* Undoes swap_zram_create from its record: swapoff (which may take long), reset, hot_remove, record removed. A record
- * that isn't there is no error. */
+ * that isn't there is no error; one from before a reboot is only removed. */
 int swap_zram_remove(const char *record_path, Error *err) MUST_CHECK;
 
 #endif
