@@ -210,7 +210,12 @@ machine_check_ready(Machine *machine)
 
 	/* The manual trigger comes from inside, often over a connection that stays open: connections do not stop it. */
 	if (verdict.reason != ACTIVITY_NONE && !(machine->snapshot_pending && only_connected))
-		delay_ms = verdict.recheck_ns > now_ns ? ms_until(verdict.recheck_ns, now_ns) : timeout_ms;
+	{
+		/* What keeps it awake may end at any moment; an idle time that begins then is not over before the time-out. */
+		delay_ms = timeout_ms;
+		if (verdict.recheck_ns > now_ns && ms_until(verdict.recheck_ns, now_ns) < delay_ms)
+			delay_ms = ms_until(verdict.recheck_ns, now_ns);
+	}
 	else if (now_ns >= due_ns)
 	{
 		machine_try_suspend(machine);
