@@ -2,6 +2,8 @@
 #ifndef FIXTURE_DATA_H
 #define FIXTURE_DATA_H
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +50,31 @@ data_read(const char *relative)
 	return text;
 }
 
+/*
+ * A process that removes the directory when the test program has ended, however it ended: also by SIGKILL. It learns
+ * of that from the end of a pipe that only the program holds open.
+ */
+static inline void
+data_start_janitor(const char *path)
+{
+	int alive[2];
+	pid_t janitor;
+	char byte;
+
+	assert_int_equal(pipe2(alive, O_CLOEXEC), 0);
+	janitor = fork();
+	assert_true(janitor >= 0);
+	if (janitor == 0)
+	{
+		setsid();
+		close(alive[1]);
+		while (read(alive[0], &byte, 1) < 0 && errno == EINTR)
+			;
+		_exit(file_remove_tree(path, NULL) < 0);
+	}
+	close(alive[0]);
+}
+
 /* A fresh directory below TMPDIR; the caller frees the path and removes the directory. */
 static inline char *
 data_make_directory(void)
@@ -56,6 +83,7 @@ data_make_directory(void)
 	char *path = memory_printf("%s/lttle-test-XXXXXX", temporary == NULL ? "/tmp" : temporary);
 
 	assert_non_null(mkdtemp(path));
+	data_start_janitor(path);
 	return path;
 }
 
