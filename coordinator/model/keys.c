@@ -146,7 +146,7 @@ static const Key traffic_aware_keys[] = {
 	{.name = "inactivity-timeout",
 	 .type = KEY_DURATION,
 	 .fallback = "10s",
-	 .minimum = 100,
+	 .minimum = 10,
 	 .maximum = 30 * DAY,
 	 FIELD(Expose, inactivity_timeout_ms),
 	 .example = "10",
