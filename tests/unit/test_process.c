@@ -237,6 +237,62 @@ test_program_dies_with_its_caller(void **state)
 	assert_int_equal(waitpid(program, NULL, 0), program);
 }
 
+/* The program is looked up in the given environment, not in the caller's. */
+static int
+exec_in_environment(void *context, Error *err)
+{
+	const char *const argv[] = {context, NULL};
+	const char *const environment[] = {"PATH=/nowhere:/usr/bin:/bin", NULL};
+
+	return error_set_errno(err, -process_exec(argv, environment), "exec");
+}
+
+static void
+test_exec_reports(void **state)
+{
+	Error err = {0};
+
+	(void) state;
+	assert_int_equal(process_run_function(exec_in_environment, "lttle-no-such-program", &err), -ENOENT);
+	assert_string_equal(err.message, "exec: No such file or directory");
+	assert_int_equal(process_run_function(exec_in_environment, "/", &err), -EACCES);
+	assert_int_equal(process_run_function(exec_in_environment, "", &err), -ENOENT);
+	/* It became another program, and so gave no answer. */
+	assert_int_equal(process_run_function(exec_in_environment, "true", &err), -EIO);
+}
+
+static int
+change_directory(void *context, Error *err)
+{
+	(void) err;
+	return chdir(context) < 0 ? -1 : 0;
+}
+
+static int
+die(void *context, Error *err)
+{
+	(void) context;
+	(void) err;
+	return raise(SIGKILL);
+}
+
+static void
+test_function_runs_in_a_child(void **state)
+{
+	char *before = getcwd(NULL, 0);
+	char *after;
+	Error err = {0};
+
+	(void) state;
+	assert_int_equal(process_run_function(change_directory, "/usr", &err), 0);
+	after = getcwd(NULL, 0);
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+	assert_int_equal(process_run_function(die, NULL, &err), -EIO);
+	assert_string_equal(err.message, "a child process died without an answer");
+}
+
 int
 main(void)
 {
@@ -255,6 +311,8 @@ main(void)
 		cmocka_unit_test(test_background_helper_does_not_hold_it),
 		cmocka_unit_test(test_signals_are_reset),
 		cmocka_unit_test(test_program_dies_with_its_caller),
+		cmocka_unit_test(test_exec_reports),
+		cmocka_unit_test(test_function_runs_in_a_child),
 	};
 
 	prctl(PR_SET_CHILD_SUBREAPER, 1);

@@ -2,7 +2,7 @@
  * The launcher (needs root): what a machine's first process is and has, what it can't do, which limits hold, what is
  * said when it can't be started, and that nothing stays.
  */
-#include "root/machine_fixture.h"
+#include "root/fixture_launch.h"
 
 #include <linux/capability.h>
 #include <linux/io_uring.h>

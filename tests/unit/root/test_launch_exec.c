@@ -2,7 +2,7 @@
  * Programs started inside a running machine (needs root): exit statuses, streams, terminal, the same restrictions as
  * the first process, and that a program ends when the process outside is killed.
  */
-#include "root/machine_fixture.h"
+#include "root/fixture_launch.h"
 
 #include <pty.h>
 #include <sys/prctl.h>

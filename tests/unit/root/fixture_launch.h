@@ -3,8 +3,8 @@
  * below one temporary directory in mount and network namespaces of the test. Only the control group is the host's; it
  * is removed at the end, also after a failed assertion.
  */
-#ifndef TEST_MACHINE_FIXTURE_H
-#define TEST_MACHINE_FIXTURE_H
+#ifndef TEST_FIXTURE_LAUNCH_H
+#define TEST_FIXTURE_LAUNCH_H
 
 #include <errno.h>
 #include <fcntl.h>
