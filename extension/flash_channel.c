@@ -12,6 +12,8 @@
 
 #include "flash_channel.h"
 
+#define UNREAD_MAX 1024 /* messages; more than a socket's queue holds */
+
 void
 lttle_flash_channel_init(FlashChannel *channel)
 {
@@ -46,8 +48,13 @@ lttle_flash_channel_open(FlashChannel *channel, const char *path)
 void
 lttle_flash_channel_close(FlashChannel *channel)
 {
+	char byte;
+
 	if (channel->fd < 0)
 		return;
+	/* Closed with something unread, the other side would get ECONNRESET before our last message. */
+	for (int i = 0; i < UNREAD_MAX && recv(channel->fd, &byte, sizeof(byte), MSG_DONTWAIT) > 0; i++)
+		;
 	close(channel->fd);
 	ReleaseExternalFD();
 	lttle_flash_channel_init(channel);

@@ -8,6 +8,7 @@ SELECT name FROM lttle.flash_locks;
 SELECT lttle.flash_unlock_all();
 DROP EXTENSION lttle_pg;
 
+\set VERBOSITY terse
 -- A schema of that name that is somebody else's is not taken over.
 CREATE SCHEMA lttle;
 CREATE EXTENSION lttle_pg;

@@ -19,9 +19,11 @@ ALTER SYSTEM SET lttle_pg.socket = 'relative.sock';
 SELECT format('ALTER SYSTEM SET lttle_pg.socket = %L', '/' || repeat('x', 107)) AS too_long \gset
 :too_long;
 ALTER SYSTEM SET lttle_pg.activity_file = 'relative';
+\set VERBOSITY sqlstate
 ALTER SYSTEM SET lttle_pg.transaction_hold = -1;
 ALTER SYSTEM SET lttle_pg.snapshot_timeout = '99ms';
 ALTER SYSTEM SET lttle_pg.snapshot_timeout = '25h';
+\set VERBOSITY default
 ALTER SYSTEM SET lttle_pg.max_locks = 0;
 ALTER SYSTEM SET lttle_pg.enabled = 'perhaps';
 

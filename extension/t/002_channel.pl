@@ -117,6 +117,8 @@ for my $garbage ("\0\0\0\0", "no line\n", "lower=1\n", "OK=1\nOK=1\n", 'A=1' . "
 is($coordinator->ask, 'AGREE', 'garbage is survived');
 is(LttleNode::count_in_log($node, qr/sent what is no message/, $offset), 1, 'one line for all of it');
 is(LttleNode::worker_pid($node), $worker, 'by the same worker');
+$node->append_conf('postgresql.conf', "lttle_pg.snapshot_timeout = '200ms'");
+$node->reload;
 $offset = LttleNode::log_size($node);
 $coordinator->hang_up;
 $coordinator->accept_worker;
@@ -126,8 +128,6 @@ hurry();
 is(scalar(grep { /^(?:AGREE|DECLINE)=/m } @unasked), 0, 'PREPARE before the answer to HELLO is not answered');
 
 # Never answers: dropped after the time-out, tried again. The socket's path can be changed by a reload.
-$node->append_conf('postgresql.conf', "lttle_pg.snapshot_timeout = '200ms'");
-$node->reload;
 $offset = LttleNode::log_size($node);
 for (1 .. 2)
 {

@@ -34,7 +34,8 @@ sub declines_ok
 {
 	my ($pid, $what, $name) = @_;
 
-	like($coordinator->ask_until(qr/ PID $pid /), qr/^client with PID $pid $what$/, "declines: $name");
+	# The session may need a moment to come that far.
+	like($coordinator->ask_until(qr/ PID $pid $what$/), qr/^client with PID $pid $what$/, "declines: $name");
 	return;
 }
 
