@@ -60,7 +60,7 @@ typedef struct MachineRecord
 	char woken_by[128];
 	unsigned restarts;
 	bool delete_wanted; /* deletion has begun and must be ended */
-	char image_id[80]; /* digest that it runs, "sha256:…" */
+	char image_id[80];	/* digest that it runs, "sha256:…" */
 } MachineRecord;
 
 /* -ENOENT when there is no such app; -EEXIST when another machine has the index. */
