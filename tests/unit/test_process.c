@@ -188,7 +188,7 @@ test_background_helper_does_not_hold_it(void **state)
 static void
 test_signals_are_reset(void **state)
 {
-	const char *const argv[] = {"sh", "-c", "grep -E '^Sig(Blk|Ign)' /proc/$$/status", NULL};
+	const char *const argv[] = {"grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status", NULL};
 	_cleanup_free_ char *output = NULL;
 	sigset_t blocked;
 	Error err = {0};
