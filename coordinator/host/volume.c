@@ -286,10 +286,15 @@ int
 volume_remove(const HostVolume *volume, Error *err)
 {
 	char pending[sizeof(volume->image_path) + sizeof(NEW_SUFFIX)];
-	int result = volume_unmount(volume, err);
 
-	if (result < 0)
-		return result;
+	/*
+	 * Not volume_unmount, which insists on the loop device being free: a private copy of the host's mounts, made by
+	 * somebody's unshare(1), may keep the file system for as long as it lives, and the device goes with it.
+	 */
+	while (umount2(volume->mount_path, UMOUNT_NOFOLLOW) == 0)
+		;
+	if (errno != EINVAL && errno != ENOENT)
+		return error_set_errno(err, errno, "volume %s: unmount", volume_label(volume));
 	snprintf(pending, sizeof(pending), "%s" NEW_SUFFIX, volume->image_path);
 	if ((unlink(volume->image_path) < 0 && errno != ENOENT) || (unlink(pending) < 0 && errno != ENOENT) ||
 		(rmdir(volume->mount_path) < 0 && errno != ENOENT))
