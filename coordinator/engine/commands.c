@@ -212,21 +212,23 @@ engine_delete_volume(Engine *engine, const char *name_space, const char *name, E
 	EngineVolume *volume = engine_find_volume(engine, name_space, name);
 	Command *command;
 	Error error = {0};
+	int result = 0;
 
 	if (volume == NULL)
-		error_set(&error, -ENOENT, "volume %s/%s: not found", name_space, name);
-	for (Machine *machine = engine->machines; volume != NULL && machine != NULL; machine = machine->next)
+		result = error_set(&error, -ENOENT, "volume %s/%s: not found", name_space, name);
+	for (Machine *machine = engine->machines; result == 0 && machine != NULL; machine = machine->next)
 	{
 		for (size_t i = 0; i < machine->spec.volume_count; i++)
 		{
 			if (strcmp(machine->spec.volumes[i].name_space, name_space) == 0 &&
 				strcmp(machine->spec.volumes[i].name, name) == 0)
-				error_set(&error, -EBUSY, "volume %s/%s: is in use by app %s", name_space, name, machine->label);
+				result =
+					error_set(&error, -EBUSY, "volume %s/%s: is in use by app %s", name_space, name, machine->label);
 		}
 	}
-	if (error.code < 0)
+	if (result < 0)
 	{
-		done(context, error.code, NULL, &error);
+		done(context, result, NULL, &error);
 		return;
 	}
 	command = memory_allocate(sizeof(*command));

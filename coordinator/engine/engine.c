@@ -173,19 +173,22 @@ engine_load_app(void *context, const AppSpec *spec)
 {
 	Engine *engine = context;
 	MachineRecord record = {0};
-	Machine *machine;
+	Machine *machine = NULL;
 	Error error;
 	int result = store_get_machine(engine->store, spec->name_space, spec->name, &record, &error);
 
 	if (result == 0)
-		result = network_plan(&engine->layout, "", record.index, &(MachineNetwork){0}, &error);
+	{
+		machine = machine_new(engine, spec, &record);
+		result = network_plan(&engine->layout, machine->id, record.index, &machine->network, &error);
+	}
 	if (result < 0)
 	{
 		log_error("machine left out", "namespace", spec->name_space, "machine", spec->name, "reason", error.message);
+		if (machine != NULL)
+			machine_free(machine);
 		return 0;
 	}
-	machine = machine_new(engine, spec, &record);
-	result = network_plan(&engine->layout, machine->id, record.index, &machine->network, &error);
 	engine_add_machine(engine, machine);
 	return 0;
 }

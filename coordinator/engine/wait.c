@@ -145,6 +145,7 @@ machine_settle_waits(Machine *machine)
 		Error error = {0};
 		int result;
 
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): a wait on this list is its machine's, and unlinked before freed */
 		wait->started = true;
 		if (wait_is_over(wait, &result, &error))
 		{
@@ -164,6 +165,7 @@ machine_end_waits(Machine *machine, bool gone)
 		EngineWait *wait = machine->waits;
 		Error error;
 
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as above */
 		if (gone && wait->kind == WAIT_GONE)
 			wait_finish(wait, 0, NULL);
 		else if (gone)
