@@ -3,7 +3,7 @@
  *
  * Shared memory is recorded once, at the postmaster's addresses: its children are forks and have it at the same place.
  * A page there is hot when any process has it. Private pages are recorded for the process that owns them, the
- * postmaster's first: every new connection begins as its copy. Pages of files are left out; the image's are pinned.
+ * postmaster's first: every new connection begins as its copy. Mapped files are left out; the image's are pinned.
  */
 #include "host/hotset.h"
 
@@ -119,37 +119,26 @@ address_compare(const void *left, const void *right)
 	return (a > b) - (a < b);
 }
 
-/* Makes ranges of a list of pages, as long as the whole hot set stays below the limit. Sorts the list. */
-static void
+/* Makes ranges of a list of pages, which it sorts. Returns how many pages, at most max_pages. */
+static uint64_t
 hotset_add_process(Hotset *hotset, const PidRef *process, PageList *pages, uint64_t max_pages)
 {
-	uint64_t page_bytes = (uint64_t) sysconf(_SC_PAGESIZE);
 	HotProcess entry = {.pid = process->pid, .start_time = process->start_time};
-	HotRange *last = NULL;
+	uint64_t added = 0;
 
 	if (pages->count > 0)
 		qsort(pages->addresses, pages->count, sizeof(uint64_t), address_compare);
-	for (size_t i = 0; i < pages->count && hotset->pages < max_pages; i++)
+	for (size_t i = 0; i < pages->count && added < max_pages; i++)
 	{
-		uint64_t address = pages->addresses[i];
-
-		if (i > 0 && pages->addresses[i - 1] == address)
+		if (i > 0 && pages->addresses[i - 1] == pages->addresses[i])
 			continue;
-		hotset->pages++;
-		if (last != NULL && last->address + last->pages * page_bytes == address)
-		{
-			last->pages++;
-			continue;
-		}
-		entry.ranges = memory_grow(entry.ranges, &entry.range_capacity, entry.range_count + 1, sizeof(*entry.ranges));
-		last = &entry.ranges[entry.range_count++];
-		*last = (HotRange){.address = address, .pages = 1};
+		hot_ranges_add(&entry.ranges, pages->addresses[i]);
+		added++;
 	}
-	if (entry.range_count == 0)
-		return;
 	hotset->processes = memory_grow(hotset->processes, &hotset->process_capacity, hotset->process_count + 1,
 									sizeof(*hotset->processes));
 	hotset->processes[hotset->process_count++] = entry;
+	return added;
 }
 
 /* Parent of a process; 0 when it is gone. */
@@ -199,12 +188,13 @@ processes_put_postmaster_first(pid_t *pids, size_t count)
 	}
 }
 
-/* The first process' private pages, everybody's shared ones, then the others' private pages. */
+/* The postmaster's private pages and everybody's shared ones, the files, then the others' private pages. */
 static int
 hotset_search(pid_t *pids, size_t count, uint64_t max_pages, Hotset *hotset, Error *err)
 {
 	_cleanup_free_ PageList *lists = memory_allocate(count * sizeof(*lists));
 	_cleanup_(page_list_clear) PageList shared = {0};
+	uint64_t left = max_pages;
 	int result = 0;
 
 	processes_put_postmaster_first(pids, count);
@@ -218,9 +208,11 @@ hotset_search(pid_t *pids, size_t count, uint64_t max_pages, Hotset *hotset, Err
 
 		if (result >= 0 && pidref_open(pids[i], &process, NULL) >= 0)
 		{
-			hotset_add_process(hotset, &process, &lists[i], max_pages);
+			left -= hotset_add_process(hotset, &process, &lists[i], left);
 			pidref_close(&process);
 		}
+		if (i == 0)
+			left -= hotset_search_files(pids[0], left < max_pages / 2 ? left : max_pages / 2, hotset);
 		page_list_clear(&lists[i]);
 	}
 	return result;
@@ -287,11 +279,11 @@ process_fault_in(const HotProcess *process, uint64_t max_pages)
 	uint64_t came = 0;
 	size_t count = 0;
 
-	for (size_t i = 0; i < process->range_count; i++)
+	for (size_t i = 0; i < process->ranges.count; i++)
 	{
-		for (uint64_t page = 0; page < process->ranges[i].pages && asked < max_pages; page++, asked++)
+		for (uint64_t page = 0; page < process->ranges.items[i].pages && asked < max_pages; page++, asked++)
 		{
-			uint64_t address = process->ranges[i].address + page * page_bytes;
+			uint64_t address = process->ranges.items[i].address + page * page_bytes;
 
 			pages[count++] = (struct iovec){.iov_base = (void *) (uintptr_t) address, .iov_len = 1};
 			if (count < RESTORE_PAGES_AT_ONCE)
@@ -333,6 +325,8 @@ hotset_restore(const char *path, const pid_t *pids, size_t count, uint64_t max_b
 			pidref_reopen(process->pid, process->start_time, &reference, NULL) < 0)
 			continue;
 		pages += process_fault_in(process, max_pages - pages);
+		if (i == 0)
+			pages += hotset_restore_files(&hotset, process->pid, max_pages - pages);
 		pidref_close(&reference);
 	}
 	return pages * page_bytes;

@@ -1,7 +1,7 @@
 /*
- * The hot set's file; see hotset.h. Native byte order, one header, then for each process its record and its ranges,
- * and a checksum at the end. It never leaves the host; the checks are against a disk that was full and hands that
- * edited.
+ * The hot set's file; see hotset.h. Native byte order: a header, for each process its record and its ranges, for each
+ * file its record, its path and its ranges, and a checksum at the end. It never leaves the host; the checks are against
+ * a disk that was full and hands that edited.
  */
 #include "host/hotset.h"
 
@@ -20,11 +20,13 @@
 
 #define HOTSET_MAGIC	 UINT64_C(0x31544553544f484c) /* "LHOTSET1" */
 #define HOTSET_MAX_BYTES (16u << 20)
+#define HOTSET_MAX_PATH	 1024u
 
 typedef struct FileHeader
 {
 	uint64_t magic;
 	uint64_t process_count;
+	uint64_t file_count;
 } FileHeader;
 
 typedef struct FileProcess
@@ -34,13 +36,39 @@ typedef struct FileProcess
 	uint64_t range_count;
 } FileProcess;
 
+typedef struct FileFile
+{
+	uint64_t path_bytes;
+	uint64_t range_count;
+} FileFile;
+
 void
 hotset_clear(Hotset *hotset)
 {
 	for (size_t i = 0; i < hotset->process_count; i++)
-		free(hotset->processes[i].ranges);
+		free(hotset->processes[i].ranges.items);
+	for (size_t i = 0; i < hotset->file_count; i++)
+	{
+		free(hotset->files[i].path);
+		free(hotset->files[i].ranges.items);
+	}
 	free(hotset->processes);
+	free(hotset->files);
 	*hotset = (Hotset){0};
+}
+
+void
+hot_ranges_add(HotRanges *ranges, uint64_t address)
+{
+	HotRange *last = ranges->count == 0 ? NULL : &ranges->items[ranges->count - 1];
+
+	if (last != NULL && last->address + last->pages * (uint64_t) sysconf(_SC_PAGESIZE) == address)
+	{
+		last->pages++;
+		return;
+	}
+	ranges->items = memory_grow(ranges->items, &ranges->capacity, ranges->count + 1, sizeof(*ranges->items));
+	ranges->items[ranges->count++] = (HotRange){.address = address, .pages = 1};
 }
 
 /* FNV-1a. */
@@ -73,21 +101,60 @@ cursor_take(Cursor *cursor, void *target, size_t size)
 }
 
 static bool
-process_ranges_are_sane(const HotProcess *process)
+ranges_are_sane(const HotRanges *ranges)
 {
 	uint64_t page_bytes = (uint64_t) sysconf(_SC_PAGESIZE);
 	uint64_t end = 0;
 
-	for (size_t i = 0; i < process->range_count; i++)
+	for (size_t i = 0; i < ranges->count; i++)
 	{
-		const HotRange *range = &process->ranges[i];
+		const HotRange *range = &ranges->items[i];
 
 		if (range->address % page_bytes != 0 || range->address < end || range->pages == 0 ||
-			range->pages > (UINT64_MAX - range->address) / page_bytes)
+			range->pages > (INT64_MAX - range->address % INT64_MAX) / page_bytes)
 			return false;
 		end = range->address + range->pages * page_bytes;
 	}
 	return true;
+}
+
+static bool
+cursor_take_ranges(Cursor *cursor, uint64_t count, HotRanges *ranges)
+{
+	if (count > cursor->left / sizeof(HotRange))
+		return false;
+	*ranges = (HotRanges){.items = memory_allocate(count * sizeof(HotRange)), .count = count, .capacity = count};
+	return cursor_take(cursor, ranges->items, count * sizeof(HotRange)) && ranges_are_sane(ranges);
+}
+
+static bool
+cursor_take_process(Cursor *cursor, Hotset *hotset)
+{
+	FileProcess record;
+	HotProcess *process;
+
+	if (!cursor_take(cursor, &record, sizeof(record)) || record.pid == 0 || record.pid > INT32_MAX)
+		return false;
+	hotset->processes = memory_grow(hotset->processes, &hotset->process_capacity, hotset->process_count + 1,
+									sizeof(*hotset->processes));
+	process = &hotset->processes[hotset->process_count++];
+	*process = (HotProcess){.pid = (pid_t) record.pid, .start_time = record.start_time};
+	return cursor_take_ranges(cursor, record.range_count, &process->ranges);
+}
+
+static bool
+cursor_take_file(Cursor *cursor, Hotset *hotset)
+{
+	FileFile record;
+	HotFile *file;
+
+	if (!cursor_take(cursor, &record, sizeof(record)) || record.path_bytes == 0 || record.path_bytes > HOTSET_MAX_PATH)
+		return false;
+	hotset->files = memory_grow(hotset->files, &hotset->file_capacity, hotset->file_count + 1, sizeof(*hotset->files));
+	file = &hotset->files[hotset->file_count++];
+	*file = (HotFile){.path = memory_allocate(record.path_bytes + 1)};
+	return cursor_take(cursor, file->path, record.path_bytes) &&
+		   cursor_take_ranges(cursor, record.range_count, &file->ranges);
 }
 
 static bool
@@ -99,25 +166,13 @@ hotset_parse(Cursor *cursor, Hotset *hotset)
 		return false;
 	for (uint64_t i = 0; i < header.process_count; i++)
 	{
-		FileProcess record;
-		HotProcess *process;
-
-		if (!cursor_take(cursor, &record, sizeof(record)) || record.pid == 0 || record.pid > INT32_MAX ||
-			record.range_count > cursor->left / sizeof(HotRange))
+		if (!cursor_take_process(cursor, hotset))
 			return false;
-		hotset->processes = memory_grow(hotset->processes, &hotset->process_capacity, hotset->process_count + 1,
-										sizeof(*hotset->processes));
-		process = &hotset->processes[hotset->process_count++];
-		*process = (HotProcess){.pid = (pid_t) record.pid,
-								.start_time = record.start_time,
-								.range_count = record.range_count,
-								.range_capacity = record.range_count,
-								.ranges = memory_allocate(record.range_count * sizeof(HotRange))};
-		if (!cursor_take(cursor, process->ranges, record.range_count * sizeof(HotRange)) ||
-			!process_ranges_are_sane(process))
+	}
+	for (uint64_t i = 0; i < header.file_count; i++)
+	{
+		if (!cursor_take_file(cursor, hotset))
 			return false;
-		for (size_t j = 0; j < process->range_count; j++)
-			hotset->pages += process->ranges[j].pages;
 	}
 	return cursor->left == 0;
 }
@@ -148,7 +203,11 @@ hotset_read(const char *path, Hotset *ret_hotset, Error *err)
 static void
 hotset_serialize(const Hotset *hotset, Text *text)
 {
-	FileHeader header = {.magic = HOTSET_MAGIC, .process_count = hotset->process_count};
+	FileHeader header = {
+		.magic = HOTSET_MAGIC,
+		.process_count = hotset->process_count,
+		.file_count = hotset->file_count,
+	};
 	uint64_t checksum;
 
 	text_append_bytes(text, &header, sizeof(header));
@@ -158,11 +217,20 @@ hotset_serialize(const Hotset *hotset, Text *text)
 		FileProcess record = {
 			.pid = (uint64_t) process->pid,
 			.start_time = process->start_time,
-			.range_count = process->range_count,
+			.range_count = process->ranges.count,
 		};
 
 		text_append_bytes(text, &record, sizeof(record));
-		text_append_bytes(text, process->ranges, process->range_count * sizeof(HotRange));
+		text_append_bytes(text, process->ranges.items, process->ranges.count * sizeof(HotRange));
+	}
+	for (size_t i = 0; i < hotset->file_count; i++)
+	{
+		const HotFile *file = &hotset->files[i];
+		FileFile record = {.path_bytes = strlen(file->path), .range_count = file->ranges.count};
+
+		text_append_bytes(text, &record, sizeof(record));
+		text_append_bytes(text, file->path, record.path_bytes);
+		text_append_bytes(text, file->ranges.items, file->ranges.count * sizeof(HotRange));
 	}
 	checksum = bytes_checksum(text->data, text->length);
 	text_append_bytes(text, &checksum, sizeof(checksum));
