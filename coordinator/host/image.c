@@ -115,8 +115,11 @@ simplify_message(Error *err)
 	{
 		bool escaped = text[0] == '\\' && text[1] != '\0';
 
-		text += escaped;
-		*to++ = escaped && *text == 'n' ? ' ' : *text;
+		text += escaped ? 1 : 0;
+		*to = *text;
+		if (escaped && *text == 'n')
+			*to = ' ';
+		to++;
 	}
 	*to = '\0';
 }
@@ -151,10 +154,9 @@ copy_into_layout(const ImagePaths *paths, const char *source, uint64_t deadline_
 }
 
 static int
-write_config(const char *path, const char *json, Error *err)
+write_config(const char *path, const char *json, size_t length, Error *err)
 {
 	_cleanup_fd_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	size_t length = strlen(json);
 	size_t done = 0;
 
 	if (fd < 0)
@@ -184,22 +186,26 @@ sync_file_system(const char *path, Error *err)
 }
 
 static int
-unpack(const ImagePaths *paths, const char *hex, const char *config_json, uint64_t deadline_ns, Error *err)
+unpack(const ImagePaths *paths, const HostImage *image, const char *hex, uint64_t deadline_ns, Error *err)
 {
-	_cleanup_free_ char *image = memory_printf("%s:%s", paths->layout, INCOMING_TAG);
+	_cleanup_free_ char *reference = memory_printf("%s:%s", paths->layout, INCOMING_TAG);
 	_cleanup_free_ char *rootfs = memory_printf("%s/rootfs", paths->incoming);
 	_cleanup_free_ char *config_path = memory_printf("%s/config.json", paths->incoming);
 	_cleanup_free_ char *final = memory_printf("%s/%s", paths->roots, hex);
-	const char *const argv[] = {"umoci", "raw", "unpack", "--image", image, rootfs, NULL};
-	int result = file_make_directory(paths->incoming, 0711, err);
+	const char *const argv[] = {"umoci", "raw", "unpack", "--image", reference, rootfs, NULL};
+	_cleanup_free_ char *config = NULL;
+	size_t config_bytes = 0;
+	int result = image_layout_read_config(paths, image->id, &config, &config_bytes, err);
 
+	if (result == 0)
+		result = file_make_directory(paths->incoming, 0711, err);
 	if (result == 0)
 		result = process_run(argv, remaining_ms(deadline_ns), NULL, err);
 	/* The server's user must be able to enter its own root. */
 	if (result == 0 && chmod(rootfs, 0755) < 0)
 		result = error_set_errno(err, errno, "%s: chmod", rootfs);
 	if (result == 0)
-		result = write_config(config_path, config_json, err);
+		result = write_config(config_path, config, config_bytes, err);
 	if (result == 0)
 		result = sync_file_system(paths->incoming, err);
 	if (result == 0 && rename(paths->incoming, final) < 0)
@@ -222,7 +228,6 @@ tag_digest(const ImagePaths *paths, const char *hex, uint64_t deadline_ns, Error
 static int
 fetch_locked(const ImagePaths *paths, const char *source, uint64_t deadline_ns, HostImage *ret_image, Error *err)
 {
-	_cleanup_free_ char *config_json = NULL;
 	char digest[80];
 	char hex[IMAGE_HEX_BYTES];
 	HostImage image;
@@ -232,8 +237,6 @@ fetch_locked(const ImagePaths *paths, const char *source, uint64_t deadline_ns, 
 		result = copy_into_layout(paths, source, deadline_ns, err);
 	if (result == 0)
 		result = image_layout_resolve(paths, INCOMING_TAG, digest, err);
-	if (result == 0)
-		result = image_layout_read_config(paths, digest, &config_json, err);
 	if (result < 0)
 		return result;
 	if (!image_digest_hex(digest, hex))
@@ -241,7 +244,7 @@ fetch_locked(const ImagePaths *paths, const char *source, uint64_t deadline_ns, 
 	image_plan(paths, hex, &image);
 	/* The configuration is written before the rename: where it is, the root is whole. */
 	if (access(image.config_path, F_OK) < 0)
-		result = unpack(paths, hex, config_json, deadline_ns, err);
+		result = unpack(paths, &image, hex, deadline_ns, err);
 	if (result == 0)
 		result = tag_digest(paths, hex, deadline_ns, err);
 	if (result == 0)

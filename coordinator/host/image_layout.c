@@ -134,7 +134,7 @@ image_layout_each_tag(const ImagePaths *paths, ImageTagFunction function, void *
 }
 
 int
-image_layout_read_config(const ImagePaths *paths, const char *digest, char **ret_json, Error *err)
+image_layout_read_config(const ImagePaths *paths, const char *digest, char **ret_json, size_t *ret_bytes, Error *err)
 {
 	_cleanup_json_ json_t *manifest = NULL;
 	_cleanup_free_ char *manifest_path = NULL;
@@ -154,5 +154,5 @@ image_layout_read_config(const ImagePaths *paths, const char *digest, char **ret
 		return error_set(err, -EBADMSG, "%s: names no configuration; is it an image for another platform?",
 						 manifest_path);
 	config_path = memory_printf("%s/blobs/sha256/%s", paths->layout, hex);
-	return file_read(config_path, JSON_MAX_BYTES, ret_json, NULL, err);
+	return file_read(config_path, JSON_MAX_BYTES, ret_json, ret_bytes, err);
 }

@@ -4,6 +4,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "host/image.h"
 
@@ -30,7 +31,8 @@ void image_plan(const ImagePaths *paths, const char *hex, HostImage *ret_image);
 int image_layout_resolve(const ImagePaths *paths, const char *tag, char ret_digest[80], Error *err) MUST_CHECK;
 
 /* The text of the image configuration that a manifest names; the caller frees. */
-int image_layout_read_config(const ImagePaths *paths, const char *digest, char **ret_json, Error *err) MUST_CHECK;
+int image_layout_read_config(const ImagePaths *paths, const char *digest, char **ret_json, size_t *ret_bytes,
+							 Error *err) MUST_CHECK;
 
 /* Calls function for the tag of each manifest of the layout; no layout: none. A negative result stops. */
 typedef int (*ImageTagFunction)(void *context, const char *tag, Error *err);

@@ -2,6 +2,7 @@
 #include "model/diagnostics.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,9 +90,11 @@ text_quote(const char *text, size_t length, char buffer[QUOTED_BYTES])
 	buffer[used++] = '\'';
 	for (size_t i = 0; i < length && used <= room; i++)
 	{
-		unsigned char c = (unsigned char) text[i];
+		bool control = (unsigned char) text[i] < 0x20 || text[i] == 0x7f;
 
-		buffer[used++] = c < 0x20 || c == 0x7f ? '?' : (char) c;
+		buffer[used++] = '?';
+		if (!control)
+			buffer[used - 1] = text[i];
 	}
 	if (used - 1 < length)
 	{

@@ -273,22 +273,40 @@ read_path(const Key *key, const Node *node, const char *path, void *field, Diagn
 	free(normal);
 }
 
+/* "A.B.C.D/BITS", with 8 to 28 bits. */
+static bool
+parse_subnet(const char *text, uint32_t *ret_host, unsigned *ret_bits)
+{
+	char address_text[INET_ADDRSTRLEN];
+	const char *slash = strchr(text, '/');
+	struct in_addr address;
+	unsigned bits = 0;
+
+	if (slash == NULL || slash - text >= INET_ADDRSTRLEN || strlen(slash + 1) < 1 || strlen(slash + 1) > 2 ||
+		strspn(slash + 1, "0123456789") != strlen(slash + 1))
+		return false;
+	memcpy(address_text, text, (size_t) (slash - text));
+	address_text[slash - text] = '\0';
+	for (const char *digit = slash + 1; *digit != '\0'; digit++)
+		bits = bits * 10 + (unsigned) (*digit - '0');
+	if (inet_pton(AF_INET, address_text, &address) != 1 || bits < 8 || bits > 28)
+		return false;
+	*ret_host = ntohl(address.s_addr);
+	*ret_bits = bits;
+	return true;
+}
+
 static void
 read_subnet(const Key *key, const Node *node, const char *path, void *target, DiagnosticList *diagnostics)
 {
-	char address_text[INET_ADDRSTRLEN + 1] = "";
-	struct in_addr address;
-	unsigned bits = 0;
+	unsigned bits;
 	uint32_t host;
-	int consumed = 0;
 
-	if (sscanf(node->text, "%16[0-9.]/%2u%n", address_text, &bits, &consumed) != 2 ||
-		(size_t) consumed != node->length || inet_pton(AF_INET, address_text, &address) != 1 || bits < 8 || bits > 28)
+	if (!parse_subnet(node->text, &host, &bits))
 	{
 		refuse_expecting(key, node, path, diagnostics);
 		return;
 	}
-	host = ntohl(address.s_addr);
 	if ((host & (UINT32_MAX >> bits)) != 0)
 	{
 		struct in_addr network = {htonl(host & ~(UINT32_MAX >> bits))};

@@ -57,20 +57,27 @@ compare_environment(SpecChanges *changes, const AppSpec *old_spec, const AppSpec
 	size_t j = 0;
 	bool differ = false;
 
-	while (i < old_spec->environment_count || j < new_spec->environment_count)
+	for (;;)
 	{
 		const EnvironmentVariable *old_one = i < old_spec->environment_count ? &old_spec->environment[i] : NULL;
 		const EnvironmentVariable *new_one = j < new_spec->environment_count ? &new_spec->environment[j] : NULL;
-		int order = old_one == NULL ? 1 : new_one == NULL ? -1 : strcmp(old_one->name, new_one->name);
-		char *key = memory_printf("environment.%s", order <= 0 ? old_one->name : new_one->name);
+		int order;
+		const EnvironmentVariable *before;
+		const EnvironmentVariable *after;
+		char *key;
 
-		if (compare_text(changes, key, order <= 0 ? old_one->value : NULL, order >= 0 ? new_one->value : NULL))
+		if (old_one == NULL && new_one == NULL)
+			return differ;
+		order = old_one == NULL ? 1 : new_one == NULL ? -1 : strcmp(old_one->name, new_one->name);
+		before = order <= 0 ? old_one : NULL;
+		after = order >= 0 ? new_one : NULL;
+		key = memory_printf("environment.%s", before != NULL ? before->name : after->name);
+		if (compare_text(changes, key, before == NULL ? NULL : before->value, after == NULL ? NULL : after->value))
 			differ = true;
 		free(key);
 		i += order <= 0;
 		j += order >= 0;
 	}
-	return differ;
 }
 
 static const VolumeMount *

@@ -314,9 +314,9 @@ test_expose(void **state)
 		 "f:4:46: app.expose.a.connection-tracking: must be 'connection-aware' or 'traffic-aware', but is 'traffic'"},
 		{APP "  expose: {a: {port: 1, connection-tracking: {traffic-aware: 3}}}\n",
 		 "f:4:62: app.expose.a.connection-tracking.traffic-aware: must be a map, but is '3'"},
-		{APP "  expose: {a: {port: 1, connection-tracking: {traffic-aware: {inactivity-timeout: 10ms}}}}\n",
+		{APP "  expose: {a: {port: 1, connection-tracking: {traffic-aware: {inactivity-timeout: 9ms}}}}\n",
 		 "f:4:83: app.expose.a.connection-tracking.traffic-aware.inactivity-timeout: must be seconds or a duration "
-		 "from 10ms to 30d, such as 3s or 1m30s, but is '10ms'"},
+		 "from 10ms to 30d, such as 3s or 1m30s, but is '9ms'"},
 		{APP "  expose: {a: {port: 1, connection-tracking: {connection-aware: {x: y}}}}\n",
 		 "f:4:65: app.expose.a.connection-tracking.connection-aware: has no keys of its own; write "
 		 "'connection-tracking: connection-aware'"},
