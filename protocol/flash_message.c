@@ -142,10 +142,9 @@ lttle_flash_writer_add(LttleFlashWriter *writer, const char *key, const char *va
 void
 lttle_flash_writer_add_number(LttleFlashWriter *writer, const char *key, uint64_t value)
 {
-	char digits[21];
+	char digits[21] = {0};
 	char *start = digits + sizeof(digits) - 1;
 
-	*start = '\0';
 	do
 	{
 		*--start = (char) ('0' + value % 10);

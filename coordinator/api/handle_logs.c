@@ -183,7 +183,7 @@ log_open(LogStream *stream, Error *err)
 {
 	char name[NAME_MAX_BYTES + 1];
 	char path[512];
-	uint64_t lines;
+	uint64_t lines = 0;
 	int result = api_call_resolve_machine(stream->call, name, err);
 
 	if (result == 0)

@@ -48,7 +48,7 @@ handle_wait(ApiCall *call)
 	const char *phase = api_call_query(call, "phase");
 	char name[NAME_MAX_BYTES + 1];
 	PhaseWait *phase_wait;
-	uint64_t timeout_ms;
+	uint64_t timeout_ms = 0;
 	Error error = {0};
 	int result = api_call_resolve_machine(call, name, &error);
 

@@ -230,7 +230,7 @@ api_server_free(ApiServer *server)
 		return;
 	server_remove_socket(server);
 	call_list_abandon(&server->calls);
-	while (server->new_connections != NULL)
+	while (server->new_connections != NULL) /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it unlinks itself */
 		new_connection_free(server->new_connections);
 	if (server->http != NULL)
 		evhttp_free(server->http);

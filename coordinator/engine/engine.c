@@ -182,7 +182,7 @@ engine_load_app(void *context, const AppSpec *spec)
 		machine = machine_new(engine, spec, &record);
 		result = network_plan(&engine->layout, machine->id, record.index, &machine->network, &error);
 	}
-	if (result < 0)
+	if (machine == NULL || result < 0)
 	{
 		log_error("machine left out", "namespace", spec->name_space, "machine", spec->name, "reason", error.message);
 		if (machine != NULL)

@@ -145,7 +145,7 @@ machine_settle_waits(Machine *machine)
 		Error error = {0};
 		int result;
 
-		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): a wait on this list is its machine's, and unlinked before freed */
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): wait->machine is machine */
 		wait->started = true;
 		if (wait_is_over(wait, &result, &error))
 		{

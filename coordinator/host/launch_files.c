@@ -38,9 +38,8 @@ make_parent(const char *path, Error *err)
 	char parent[PATH_MAX];
 	char *slash;
 
-	if (strlen(path) >= sizeof(parent))
+	if ((size_t) snprintf(parent, sizeof(parent), "%s", path) >= sizeof(parent))
 		return error_set_errno(err, ENAMETOOLONG, "%s", path);
-	strcpy(parent, path);
 	slash = strrchr(parent, '/');
 	if (slash == NULL || slash == parent)
 		return 0;
@@ -83,7 +82,7 @@ find_address(char text[INET_ADDRSTRLEN])
 {
 	struct ifaddrs *addresses = NULL;
 
-	strcpy(text, "127.0.1.1");
+	snprintf(text, INET_ADDRSTRLEN, "127.0.1.1");
 	if (getifaddrs(&addresses) < 0)
 		return;
 	for (struct ifaddrs *at = addresses; at != NULL; at = at->ifa_next)
