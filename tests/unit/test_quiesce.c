@@ -1,0 +1,343 @@
+/*
+ * The last look before a machine sleeps: the decision over pages, processes and sockets that are put together here.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "base/clock.h"
+#include "host/quiesce.h"
+
+#define NOW_NS	   (1000 * NS_PER_SECOND)
+#define POSTMASTER 5001
+#define BACKEND	   5057
+#define WORKER	   5058
+#define PSQL	   5059 /* a client inside the machine; no slot */
+
+/* A quiet machine: a listener, and one session that has rested for a minute. Each test disturbs it in one point. */
+static ActivitySlot slots[2];
+static ActivityPage page;
+static MachineSocket sockets[4];
+static SocketSet set;
+static ActivityPolicy policy;
+static const MachineProcess processes[] = {{.pid = POSTMASTER, .inner_pid = 1},
+										   {.pid = BACKEND, .inner_pid = 57},
+										   {.pid = WORKER, .inner_pid = 58},
+										   {.pid = PSQL, .inner_pid = 59}};
+
+static struct sockaddr_storage
+internet_peer(const char *address, uint16_t port)
+{
+	struct sockaddr_storage storage = {0};
+	struct sockaddr_in *v4 = (struct sockaddr_in *) &storage;
+
+	v4->sin_family = AF_INET;
+	v4->sin_port = htons(port);
+	assert_int_equal(inet_pton(AF_INET, address, &v4->sin_addr), 1);
+	return storage;
+}
+
+static struct sockaddr_storage
+unix_peer(const char *path)
+{
+	struct sockaddr_storage storage = {0};
+	struct sockaddr_un *local = (struct sockaddr_un *) &storage;
+
+	local->sun_family = AF_UNIX;
+	strcpy(local->sun_path, path);
+	return storage;
+}
+
+static int
+setup(void **state)
+{
+	(void) state;
+	slots[0] = (ActivitySlot){.pid = 57,
+							  .kind = LTTLE_KIND_CLIENT,
+							  .state = LTTLE_STATE_IDLE,
+							  .since_ns = NOW_NS - 60 * NS_PER_SECOND,
+							  .wait = ACTIVITY_WAIT_CLIENT};
+	slots[1] = (ActivitySlot){.pid = 58, .kind = LTTLE_KIND_BACKGROUND_WORKER, .state = LTTLE_STATE_IDLE};
+	page = (ActivityPage){.slots = slots, .slot_count = 2, .transaction_hold_ms = 60000};
+	policy = (ActivityPolicy){.now_ns = NOW_NS};
+	sockets[0] = (MachineSocket){.fd = -1, .pid = POSTMASTER, .kind = SOCKET_LISTENER, .local_port = 5432};
+	sockets[1] = (MachineSocket){.fd = -1,
+								 .pid = BACKEND,
+								 .kind = SOCKET_CONNECTION,
+								 .local_port = 5432,
+								 .peer = internet_peer("10.88.0.1", 51234),
+								 .received_bytes = 300};
+	set = (SocketSet){.sockets = sockets, .count = 2};
+	return 0;
+}
+
+static QuiesceReport
+decide(void)
+{
+	QuiesceView view = {
+		.page = &page,
+		.processes = processes,
+		.process_count = sizeof(processes) / sizeof(processes[0]),
+		.sockets = &set,
+		.policy = &policy,
+	};
+	QuiesceReport report;
+
+	memset(&report, 0xee, sizeof(report));
+	quiesce_decide(&view, &report);
+	assert_int_equal(report.quiet, report.verdict.reason == ACTIVITY_NONE);
+	return report;
+}
+
+static void
+expect_busy(ActivityReason reason, const char *detail)
+{
+	QuiesceReport report = decide();
+
+	assert_false(report.quiet);
+	assert_string_equal(activity_reason_name(report.verdict.reason), activity_reason_name(reason));
+	if (detail != NULL)
+		assert_string_equal(report.verdict.detail, detail);
+}
+
+static void
+expect_quiet(void)
+{
+	QuiesceReport report = decide();
+
+	if (!report.quiet)
+		fail_msg("%s: %s", activity_reason_name(report.verdict.reason), report.verdict.detail);
+}
+
+static MachineSocket *
+add_socket(MachineSocket socket)
+{
+	sockets[set.count] = socket;
+	sockets[set.count].fd = -1;
+	return &sockets[set.count++];
+}
+
+static void
+test_rest_is_quiet(void **state)
+{
+	(void) state;
+	expect_quiet();
+	assert_int_equal(decide().sessions, 1);
+	page.slot_count = 0;
+	set.count = 1;
+	expect_quiet();
+	assert_int_equal(decide().sessions, 0);
+}
+
+static void
+test_page_decides_first(void **state)
+{
+	(void) state;
+	slots[0].state = LTTLE_STATE_ACTIVE;
+	expect_busy(ACTIVITY_STATEMENT, "pid 57, for 60 s");
+	slots[0].state = LTTLE_STATE_IDLE;
+	slots[0].lock_count = 1;
+	expect_busy(ACTIVITY_LOCK, NULL);
+	slots[0].lock_count = 0;
+	policy.connection_aware = true;
+	expect_busy(ACTIVITY_CONNECTION, NULL);
+}
+
+/* Between taking a message off the socket and the first hook the page still says idle. */
+static void
+test_wait_event_closes_the_gap(void **state)
+{
+	(void) state;
+	slots[0].wait = ACTIVITY_WAIT_OTHER;
+	expect_busy(ACTIVITY_STATEMENT, "pid 57, does not wait for its client");
+	slots[0].wait = ACTIVITY_WAIT_UNKNOWN;
+	expect_busy(ACTIVITY_STATEMENT, NULL);
+	/* That holds without a TCP connection too: a session over the Unix socket. */
+	set.count = 1;
+	expect_busy(ACTIVITY_STATEMENT, NULL);
+	slots[0].pid = 60;
+	expect_quiet();
+}
+
+static void
+test_transaction_past_its_hold(void **state)
+{
+	(void) state;
+	slots[0].state = LTTLE_STATE_IN_TRANSACTION;
+	slots[0].since_ns = NOW_NS - 59 * NS_PER_SECOND;
+	expect_busy(ACTIVITY_TRANSACTION, NULL);
+	slots[0].since_ns = NOW_NS - 60 * NS_PER_SECOND;
+	expect_quiet();
+	slots[0].wait = ACTIVITY_WAIT_OTHER;
+	expect_busy(ACTIVITY_STATEMENT, NULL);
+}
+
+static void
+test_unread_input(void **state)
+{
+	(void) state;
+	sockets[1].unread_bytes = 1;
+	expect_busy(ACTIVITY_STATEMENT, "pid 57, 1 bytes of its client are unread");
+	slots[0].since_ns = 1; /* however long it rests */
+	expect_busy(ACTIVITY_STATEMENT, NULL);
+}
+
+static void
+test_output_on_its_way_counts_for_five_seconds(void **state)
+{
+	(void) state;
+	sockets[1].unsent_bytes = 4096;
+	slots[0].since_ns = NOW_NS - 4 * NS_PER_SECOND;
+	expect_busy(ACTIVITY_STATEMENT, "pid 57, 4096 bytes are on their way to its client");
+	slots[0].since_ns = NOW_NS - 5 * NS_PER_SECOND;
+	expect_quiet();
+	slots[0].since_ns = UINT64_MAX;
+	expect_busy(ACTIVITY_STATEMENT, NULL);
+}
+
+static void
+test_login_is_busy_once_the_client_has_spoken(void **state)
+{
+	(void) state;
+	/* Accepted, not yet forked: the postmaster has it; or forked, and no slot yet. */
+	for (pid_t holder = POSTMASTER; holder <= PSQL; holder += PSQL - POSTMASTER)
+	{
+		sockets[1].pid = holder;
+		sockets[1].received_bytes = 300;
+		expect_busy(ACTIVITY_LOGIN, NULL);
+		sockets[1].received_bytes = 0;
+		expect_quiet();
+	}
+	sockets[1].pid = 6000; /* not even one of the processes any more */
+	sockets[1].received_bytes = 8;
+	expect_busy(ACTIVITY_LOGIN, "process 6000, with a client that is no session yet");
+}
+
+static void
+test_connections_that_a_session_opened(void **state)
+{
+	MachineSocket *outgoing = add_socket((MachineSocket){.pid = BACKEND,
+														 .kind = SOCKET_CONNECTION,
+														 .local_port = 40000,
+														 .peer = internet_peer("192.0.2.7", 5432),
+														 .received_bytes = 1000});
+
+	(void) state;
+	expect_quiet();
+	/* The other server said good-bye long ago; the session will see at its next statement. */
+	outgoing->unread_bytes = 90;
+	expect_quiet();
+	slots[0].state = LTTLE_STATE_ACTIVE;
+	expect_busy(ACTIVITY_STATEMENT, NULL);
+}
+
+static void
+test_connections_that_a_worker_opened(void **state)
+{
+	MachineSocket *outgoing = add_socket((MachineSocket){.pid = WORKER,
+														 .kind = SOCKET_CONNECTION,
+														 .local_port = 40000,
+														 .peer = internet_peer("192.0.2.7", 443),
+														 .received_bytes = 1000});
+
+	(void) state;
+	expect_quiet();
+	outgoing->unread_bytes = 1;
+	expect_busy(ACTIVITY_WORKER, "process 5058, with a connection that it opened");
+	outgoing->unread_bytes = 0;
+	/* A process without a slot, such as the receiver of a standby, may do anything at any time. */
+	outgoing->pid = POSTMASTER;
+	expect_busy(ACTIVITY_WORKER, NULL);
+}
+
+/* A client inside the machine, connected by loopback: all that counts is seen at the server's end. */
+static void
+test_inner_client_by_loopback(void **state)
+{
+	MachineSocket *client = add_socket((MachineSocket){.pid = PSQL,
+													   .kind = SOCKET_CONNECTION,
+													   .local_port = 40000,
+													   .peer = internet_peer("127.0.0.1", 5432),
+													   .received_bytes = 500});
+
+	(void) state;
+	sockets[1].peer = internet_peer("127.0.0.1", 40000);
+	expect_quiet();
+	client->unread_bytes = 100; /* an answer that a script reads at leisure */
+	expect_quiet();
+	client->unsent_bytes = 8;
+	expect_busy(ACTIVITY_LOGIN, "process 5059, 8 bytes on their way to the server");
+	client->unsent_bytes = 0;
+	/* Another port of the machine is none of the server's. */
+	client->peer = internet_peer("127.0.0.1", 8080);
+	expect_busy(ACTIVITY_WORKER, NULL);
+}
+
+static void
+test_unix_sessions(void **state)
+{
+	MachineSocket *server;
+	MachineSocket *client;
+
+	(void) state;
+	set.count = 1;
+	server = add_socket((MachineSocket){.pid = BACKEND, .kind = SOCKET_UNIX_CONNECTION, .peer = unix_peer("")});
+	client = add_socket((MachineSocket){
+		.pid = PSQL, .kind = SOCKET_UNIX_CONNECTION, .peer = unix_peer("/var/run/postgresql/.s.PGSQL.5432")});
+	expect_quiet();
+	server->unread_bytes = 5;
+	expect_busy(ACTIVITY_STATEMENT, "pid 57, 5 bytes of its client are unread");
+	server->unread_bytes = 0;
+	server->unsent_bytes = 5;
+	expect_quiet();
+	slots[0].since_ns = NOW_NS;
+	expect_busy(ACTIVITY_STATEMENT, NULL);
+	server->unsent_bytes = 0;
+	/* Not accepted yet: there is only the client's end. */
+	server->pid = PSQL;
+	client->unsent_bytes = 300;
+	expect_busy(ACTIVITY_LOGIN, NULL);
+	/* Other programs' sockets are nobody's business. */
+	client->peer = unix_peer("/run/other.sock");
+	expect_quiet();
+}
+
+static void
+test_walsender(void **state)
+{
+	(void) state;
+	slots[0].kind = LTTLE_KIND_WALSENDER;
+	expect_quiet();
+	slots[0].wait = ACTIVITY_WAIT_OTHER;
+	expect_busy(ACTIVITY_REPLICATION, NULL);
+}
+
+#define quiesce_test(name) cmocka_unit_test_setup(name, setup)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		quiesce_test(test_rest_is_quiet),
+		quiesce_test(test_page_decides_first),
+		quiesce_test(test_wait_event_closes_the_gap),
+		quiesce_test(test_transaction_past_its_hold),
+		quiesce_test(test_unread_input),
+		quiesce_test(test_output_on_its_way_counts_for_five_seconds),
+		quiesce_test(test_login_is_busy_once_the_client_has_spoken),
+		quiesce_test(test_connections_that_a_session_opened),
+		quiesce_test(test_connections_that_a_worker_opened),
+		quiesce_test(test_inner_client_by_loopback),
+		quiesce_test(test_unix_sessions),
+		quiesce_test(test_walsender),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
