@@ -1,0 +1,134 @@
+/* lttle machine exec */
+#include <errno.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "api/frame.h"
+#include "base/cleanup.h"
+#include "cli/api.h"
+#include "cli/commands.h"
+#include "cli/exec_relay.h"
+#include "cli/output.h"
+#include "cli/terminal.h"
+
+/* What the coordinator is to run, as JSON. NULL when an argument is no UTF-8. The caller frees. */
+static char *
+exec_body(const CliInvocation *invocation)
+{
+	bool terminal = cli_has(invocation, OPTION_TERMINAL);
+	FrameSize size = terminal ? terminal_size() : (FrameSize){0};
+	const char *term = getenv("TERM");
+	json_t *argv = json_array();
+	json_t *body;
+	char *text;
+	bool valid = true;
+
+	for (const char *const *word = invocation->program; *word != NULL; word++)
+		valid = json_array_append_new(argv, json_string(*word)) == 0 && valid;
+	body =
+		json_pack("{s:o, s:b, s:b, s:i, s:i, s:{}}", "argv", argv, "terminal", terminal, "stdin",
+				  cli_has(invocation, OPTION_INTERACTIVE), "rows", size.rows, "columns", size.columns, "environment");
+	if (terminal && term != NULL && term[0] != '\0')
+		json_object_set_new(json_object_get(body, "environment"), "TERM", json_string(term));
+	text = valid ? json_dumps(body, JSON_COMPACT) : NULL;
+	json_decref(body);
+	return text;
+}
+
+/* The signals that end us, so that the terminal is brought back first, and those that tell about the terminal. */
+static int
+exec_open_signals(sigset_t *ret_before)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGCONT};
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaddset(&set, signals[i]);
+	sigprocmask(SIG_BLOCK, &set, ret_before);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* Dies of the signal, so that whoever waits for us sees it. */
+static int
+exec_die_of(int signal_number, const sigset_t *before)
+{
+	signal(signal_number, SIG_DFL);
+	sigprocmask(SIG_SETMASK, before, NULL);
+	raise(signal_number);
+	return 128 + signal_number;
+}
+
+static int
+exec_relay(const CliInvocation *invocation, HttpStream *stream)
+{
+	sigset_t before;
+	_cleanup_fd_ int signal_fd = exec_open_signals(&before);
+	bool input = cli_has(invocation, OPTION_INTERACTIVE);
+	bool terminal = cli_has(invocation, OPTION_TERMINAL);
+	const ExecRelaySpec spec = {.stream = stream, .signal_fd = signal_fd, .input = input, .terminal = terminal};
+	ExecRelayEnd end;
+	Error error;
+	int value;
+	int result;
+
+	if (signal_fd < 0)
+	{
+		output_complain("signalfd: %s", strerror(errno));
+		return EXIT_CODE_FAILURE;
+	}
+	if (input && terminal)
+		terminal_make_raw();
+	result = exec_relay_run(&spec, &end, &value, &error);
+	terminal_restore();
+	if (result < 0)
+		return api_report_connection(&error);
+	return end == EXEC_RELAY_EXITED ? value : exec_die_of(value, &before);
+}
+
+/* An ordinary answer: the program was not started. */
+static int
+exec_refused(HttpStream *stream)
+{
+	_cleanup_text_ Text text = {0};
+	ApiAnswer answer = {.status = stream->status};
+	Error error;
+	int code;
+
+	if (http_read_all(stream, &text, &error) < 0)
+		return api_report_connection(&error);
+	answer.body = json_loads(text_string(&text), 0, NULL);
+	code = api_report(&answer);
+	api_answer_clear(&answer);
+	return code;
+}
+
+int
+run_machine_exec(const CliInvocation *invocation)
+{
+	_cleanup_text_ Text target = {0};
+	_cleanup_free_ char *body = exec_body(invocation);
+	HttpRequest request = {.socket_path = cli_socket(invocation), .method = "POST", .upgrade = FRAME_UPGRADE_PROTOCOL};
+	HttpStream stream;
+	Error error;
+	int code;
+
+	if (body == NULL)
+	{
+		output_complain("the program and its arguments must be UTF-8");
+		return EXIT_CODE_USAGE;
+	}
+	api_path(&target, invocation, "machines", invocation->arguments[0], "/exec");
+	request.target = text_string(&target);
+	request.body = body;
+	request.body_bytes = strlen(body);
+	if (http_open(&request, &stream, &error) < 0)
+		return api_report_connection(&error);
+	code = stream.status == 101 ? exec_relay(invocation, &stream) : exec_refused(&stream);
+	http_close(&stream);
+	return code;
+}

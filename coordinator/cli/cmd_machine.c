@@ -1,0 +1,318 @@
+/* lttle machine list, get, logs, restart, suspend, wake, wait */
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "cli/api.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "model/spec.h"
+
+static double
+ms_since(const json_t *object, const char *key)
+{
+	return (double) clock_realtime_ms() - member_number(object, key);
+}
+
+static void
+format_memory(const json_t *machine, const char *key, char text[OUTPUT_TEXT_BYTES])
+{
+	output_format_bytes(member_number(json_object_get(machine, "memory"), key), text);
+}
+
+static void
+machines_print(json_t *machines)
+{
+	static const char *const headers[] = {"NAMESPACE", "NAME",	  "PHASE",	  "SINCE", "ADDRESS",
+										  "RESIDENT",  "SWAPPED", "SUSPENDS", "WAKES"};
+	const json_t *machine;
+	size_t index;
+	Table table;
+
+	table_begin(&table, 9, headers);
+	json_array_foreach(machines, index, machine)
+	{
+		char text[OUTPUT_TEXT_BYTES];
+
+		table_add(&table, "%s", member_text(machine, "namespace"));
+		table_add(&table, "%s", member_text(machine, "name"));
+		table_add(&table, "%s", member_text(machine, "phase"));
+		output_format_age(ms_since(machine, "since-ms"), text);
+		table_add(&table, "%s", text);
+		table_add(&table, "%s", member_text(machine, "address"));
+		format_memory(machine, "resident-bytes", text);
+		table_add(&table, "%s", text);
+		format_memory(machine, "swapped-bytes", text);
+		table_add(&table, "%s", text);
+		table_add(&table, "%.0f", member_number(machine, "suspends"));
+		table_add(&table, "%.0f", member_number(machine, "wakes"));
+	}
+	table_print(&table);
+}
+
+int
+run_machine_list(const CliInvocation *invocation)
+{
+	json_t *machines;
+	int code = api_list(invocation, "machines", &machines);
+
+	if (code != EXIT_CODE_OK)
+		return code;
+	if (cli_has(invocation, OPTION_JSON))
+		output_json(machines);
+	else
+		machines_print(machines);
+	json_decref(machines);
+	return EXIT_CODE_OK;
+}
+
+/* ---- get ---- */
+
+/* Rows that only say something when the machine does. */
+static void
+listing_add_when_set(Listing *listing, const char *key, const json_t *machine, const char *member)
+{
+	if (member_is_set(machine, member))
+		listing_add(listing, key, "%s", member_text(machine, member));
+}
+
+static void
+listing_add_phase(Listing *listing, const json_t *machine)
+{
+	char time[OUTPUT_TEXT_BYTES];
+	char age[OUTPUT_TEXT_BYTES];
+
+	listing_add(listing, "phase", "%s", member_text(machine, "phase"));
+	listing_add(listing, "reason", "%s", member_text(machine, "reason"));
+	output_format_time(member_number(machine, "since-ms"), time);
+	output_format_age(ms_since(machine, "since-ms"), age);
+	listing_add(listing, "since", "%s (%s ago)", time, age);
+	listing_add_when_set(listing, "awake because", machine, "awake-because");
+	listing_add_when_set(listing, "not suspended because", machine, "not-suspended-because");
+	if (!member_is_set(machine, "idle-for-ms"))
+		return;
+	output_format_age(member_number(machine, "idle-for-ms"), age);
+	listing_add(listing, "idle for", "%s", age);
+	output_format_age(member_number(machine, "suspend-in-ms") + 999, age);
+	listing_add(listing, "suspends in", "%s", age);
+}
+
+static void
+listing_add_wakes(Listing *listing, const json_t *machine)
+{
+	char time[OUTPUT_TEXT_BYTES];
+	char age[OUTPUT_TEXT_BYTES];
+	char took[OUTPUT_TEXT_BYTES];
+
+	listing_add(listing, "suspends", "%.0f", member_number(machine, "suspends"));
+	listing_add(listing, "wakes", "%.0f", member_number(machine, "wakes"));
+	listing_add(listing, "woken by", "%s", member_text(machine, "woken-by"));
+	if (!member_is_set(machine, "last-wake-ms"))
+	{
+		listing_add(listing, "last wake", "%s", "");
+		return;
+	}
+	output_format_time(member_number(machine, "last-wake-ms"), time);
+	output_format_age(ms_since(machine, "last-wake-ms"), age);
+	output_format_took(member_number(machine, "last-wake-took-us"), took);
+	listing_add(listing, "last wake", "%s (%s ago), took %s", time, age, took);
+}
+
+static void
+listing_add_memory(Listing *listing, const json_t *machine)
+{
+	char resident[OUTPUT_TEXT_BYTES];
+	char limit[OUTPUT_TEXT_BYTES];
+	char swapped[OUTPUT_TEXT_BYTES];
+
+	format_memory(machine, "resident-bytes", resident);
+	format_memory(machine, "limit-bytes", limit);
+	format_memory(machine, "swapped-bytes", swapped);
+	listing_add(listing, "resident memory", "%s of %s", resident, limit);
+	listing_add(listing, "swapped memory", "%s", swapped);
+}
+
+static void
+machine_print(const json_t *machine)
+{
+	Listing listing = {0};
+
+	listing_add(&listing, "name", "%s", member_text(machine, "name"));
+	listing_add(&listing, "namespace", "%s", member_text(machine, "namespace"));
+	listing_add(&listing, "app", "%s", member_text(machine, "app"));
+	listing_add_phase(&listing, machine);
+	listing_add_wakes(&listing, machine);
+	listing_add_memory(&listing, machine);
+	listing_add(&listing, "address", "%s", member_text(machine, "address"));
+	listing_add(&listing, "sessions", "%.0f", member_number(machine, "sessions"));
+	if (member_is_set(machine, "pid"))
+		listing_add(&listing, "pid", "%.0f", member_number(machine, "pid"));
+	else
+		listing_add(&listing, "pid", "%s", "");
+	listing_add(&listing, "restarts", "%.0f", member_number(machine, "restarts"));
+	listing_add(&listing, "image", "%s", member_text(machine, "image"));
+	listing_add(&listing, "image id", "%s", member_text(machine, "image-id"));
+	listing_add_when_set(&listing, "extension", machine, "extension-version");
+	if (member_is_set(machine, "exit-status"))
+		listing_add(&listing, "exit status", "%.0f", member_number(machine, "exit-status"));
+	listing_add_when_set(&listing, "last error", machine, "last-error");
+	listing_print(&listing);
+}
+
+int
+run_machine_get(const CliInvocation *invocation)
+{
+	_cleanup_text_ Text target = {0};
+	json_t *machine;
+	int code;
+
+	api_path(&target, invocation, "machines", invocation->arguments[0], "?prefix=true");
+	code = api_request(invocation, "GET", text_string(&target), &machine);
+	if (code != EXIT_CODE_OK)
+		return code;
+	if (cli_has(invocation, OPTION_JSON))
+		output_json(machine);
+	else
+		machine_print(machine);
+	json_decref(machine);
+	return EXIT_CODE_OK;
+}
+
+/* ---- logs ---- */
+
+static int
+logs_copy(HttpStream *stream)
+{
+	char bytes[65536];
+	Error error;
+
+	for (;;)
+	{
+		ssize_t got = http_read(stream, bytes, sizeof(bytes), &error);
+
+		if (got < 0)
+			return api_report_connection(&error);
+		if (got == 0)
+			return EXIT_CODE_OK;
+		if (fwrite(bytes, 1, (size_t) got, stdout) != (size_t) got || fflush(stdout) != 0)
+		{
+			output_complain("standard output: %s", strerror(errno));
+			return EXIT_CODE_FAILURE;
+		}
+	}
+}
+
+static int
+logs_refused(HttpStream *stream)
+{
+	_cleanup_text_ Text text = {0};
+	ApiAnswer answer = {.status = stream->status};
+	Error error;
+	int code;
+
+	if (http_read_all(stream, &text, &error) < 0)
+		return api_report_connection(&error);
+	answer.body = json_loads(text_string(&text), 0, NULL);
+	code = api_report(&answer);
+	api_answer_clear(&answer);
+	return code;
+}
+
+int
+run_machine_logs(const CliInvocation *invocation)
+{
+	_cleanup_text_ Text target = {0};
+	HttpRequest request = {.socket_path = cli_socket(invocation), .method = "GET"};
+	HttpStream stream;
+	Error error;
+	int code;
+
+	api_path(&target, invocation, "machines", invocation->arguments[0], "/logs?prefix=true");
+	api_append_query(&target, "follow", cli_has(invocation, OPTION_FOLLOW) ? "true" : NULL);
+	api_append_query(&target, "tail", invocation->values[OPTION_TAIL]);
+	request.target = text_string(&target);
+	if (http_open(&request, &stream, &error) < 0)
+		return api_report_connection(&error);
+	code = stream.status == 200 ? logs_copy(&stream) : logs_refused(&stream);
+	http_close(&stream);
+	return code;
+}
+
+/* ---- changes ---- */
+
+static int
+machine_change(const CliInvocation *invocation, const char *action, const char *done)
+{
+	_cleanup_text_ Text target = {0};
+	json_t *answer;
+	int code;
+
+	api_path(&target, invocation, "machines", invocation->arguments[0], action);
+	code = api_request(invocation, "POST", text_string(&target), &answer);
+	if (code != EXIT_CODE_OK)
+		return code;
+	json_decref(answer);
+	output_succeed("Machine '%s' %s.", invocation->arguments[0], done);
+	return EXIT_CODE_OK;
+}
+
+int
+run_machine_restart(const CliInvocation *invocation)
+{
+	return machine_change(invocation, "/restart", "has been restarted");
+}
+
+int
+run_machine_suspend(const CliInvocation *invocation)
+{
+	return machine_change(invocation, "/suspend", "is suspended");
+}
+
+int
+run_machine_wake(const CliInvocation *invocation)
+{
+	return machine_change(invocation, "/wake", "is awake");
+}
+
+/* ---- wait ---- */
+
+int
+run_machine_wait(const CliInvocation *invocation)
+{
+	const char *phase = cli_has(invocation, OPTION_FOR) ? invocation->values[OPTION_FOR] : "ready";
+	const char *timeout = cli_has(invocation, OPTION_TIMEOUT) ? invocation->values[OPTION_TIMEOUT] : "1m";
+	_cleanup_text_ Text target = {0};
+	ApiAnswer answer = {0};
+	char number[32];
+	uint64_t timeout_ms;
+	const char *problem = duration_parse(timeout, &timeout_ms);
+	int code;
+
+	if (problem != NULL)
+	{
+		output_complain("--timeout: '%s' %s", timeout, problem);
+		return EXIT_CODE_USAGE;
+	}
+	snprintf(number, sizeof(number), "%" PRIu64, timeout_ms);
+	api_path(&target, invocation, "machines", invocation->arguments[0], "/wait?prefix=true");
+	api_append_query(&target, "phase", phase);
+	api_append_query(&target, "timeout-ms", number);
+	code = api_send(invocation, "GET", text_string(&target), NULL, 0, &answer);
+	if (code != EXIT_CODE_OK)
+		return code;
+	if (answer.status != 200)
+	{
+		code = api_report(&answer);
+		if (answer.status == 504)
+			code = EXIT_CODE_TIMED_OUT;
+	}
+	else if (cli_has(invocation, OPTION_JSON))
+		output_json(answer.body);
+	else
+		output_succeed("Machine '%s' is %s.", member_text(answer.body, "name"), phase);
+	api_answer_clear(&answer);
+	return code;
+}

@@ -1,0 +1,160 @@
+/* The tables of commands and options; see command.h. */
+#include "cli/command.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/commands.h"
+
+/* clang-format off */
+const CliOption cli_options[OPTION_COUNT] = {
+	{OPTION_HELP,        'h', "help",        NULL, NULL,       "show this help"},
+	{OPTION_SOCKET,      0,   "socket",      NULL, "PATH",     "the coordinator's socket (else $LTTLE_SOCKET, else " CLI_DEFAULT_SOCKET ")"},
+	{OPTION_NAMESPACE,   0,   "namespace",   "ns", "NS",       "the namespace (without it: " CLI_DEFAULT_NAMESPACE ")"},
+	{OPTION_ALL_NAMESPACES, 'A', "all-namespaces", NULL, NULL, "everything, whatever its namespace"},
+	{OPTION_JSON,        0,   "json",        NULL, NULL,       "print JSON"},
+	{OPTION_YES,         'y', "yes",         NULL, NULL,       "do not ask"},
+	{OPTION_FOLLOW,      'f', "follow",      NULL, NULL,       "go on with what is written from now on"},
+	{OPTION_TAIL,        0,   "tail",        NULL, "N",        "begin with the last N lines"},
+	{OPTION_INTERACTIVE, 'i', "interactive", NULL, NULL,       "pass standard input on; without it the program's is empty"},
+	{OPTION_TERMINAL,    't', "tty",         NULL, NULL,       "give the program a terminal"},
+	{OPTION_FOR,         0,   "for",         NULL, "PHASE",    "the phase to wait for (without it: ready)"},
+	{OPTION_TIMEOUT,     0,   "timeout",     NULL, "DURATION", "how long to wait, such as 30s or 5m (without it: 1m)"},
+	{OPTION_LAST,        0,   "last",        NULL, "N",        "how many, the newest ones (without it: 100)"},
+	{OPTION_NAME,        0,   "name",        NULL, "NAME",     "only of this machine"},
+};
+
+#define NS   OPTION_BIT(OPTION_NAMESPACE)
+#define ALL  OPTION_BIT(OPTION_ALL_NAMESPACES)
+#define JSON OPTION_BIT(OPTION_JSON)
+#define YES  OPTION_BIT(OPTION_YES)
+
+const CliCommand cli_commands[] = {
+	{NULL, "deploy", NULL, "FILE", 1, 1, false, JSON, "files", run_deploy,
+	 "Apply a file of resources",
+	 "All of the file is checked before anything changes. What is wrong is printed as FILE:LINE:COLUMN: KEY: message,\n"
+	 "and then nothing is applied. '-' reads standard input. Deploying an unchanged file changes nothing."},
+
+	{"app", "list", "ls", "", 0, 0, false, NS | ALL | JSON, NULL, run_app_list, "List apps", NULL},
+	{"app", "get", NULL, "NAME", 1, 1, false, NS | JSON, "apps", run_app_get, "Show an app",
+	 "NAME may be a unique prefix."},
+	{"app", "delete", "rm", "NAME", 1, 1, false, NS | YES, "apps", run_app_delete,
+	 "Stop an app's machine and forget the app", "Its volumes stay."},
+
+	{"machine", "list", "ls", "", 0, 0, false, NS | ALL | JSON, NULL, run_machine_list, "List machines", NULL},
+	{"machine", "get", NULL, "NAME", 1, 1, false, NS | JSON, "machines", run_machine_get, "Show a machine",
+	 "NAME may be a unique prefix."},
+	{"machine", "logs", NULL, "NAME", 1, 1, false, NS | OPTION_BIT(OPTION_FOLLOW) | OPTION_BIT(OPTION_TAIL), "machines",
+	 run_machine_logs, "Print what a machine has written", "NAME may be a unique prefix. Reading does not wake the machine."},
+	{"machine", "exec", NULL, "NAME PROGRAM [ARGUMENT…]", 1, 1, true,
+	 NS | OPTION_BIT(OPTION_INTERACTIVE) | OPTION_BIT(OPTION_TERMINAL), "machines", run_machine_exec,
+	 "Run a program in a machine",
+	 "Wakes the machine and keeps it awake until the program has ended. Options of lttle stand before PROGRAM; everything\n"
+	 "behind it belongs to the program. The exit code is the program's own; 128 + N when signal N ended it."},
+	{"machine", "restart", NULL, "NAME", 1, 1, false, NS, "machines", run_machine_restart,
+	 "Stop a machine in order and start it again", NULL},
+	{"machine", "suspend", NULL, "NAME", 1, 1, false, NS, "machines", run_machine_suspend, "Suspend a machine now",
+	 "Refused while something in it is active."},
+	{"machine", "wake", NULL, "NAME", 1, 1, false, NS, "machines", run_machine_wake,
+	 "Wake a machine, or start a stopped one", "It goes back to sleep by its own rules."},
+	{"machine", "wait", NULL, "NAME", 1, 1, false,
+	 NS | JSON | OPTION_BIT(OPTION_FOR) | OPTION_BIT(OPTION_TIMEOUT), "machines", run_machine_wait,
+	 "Wait until a machine is in a phase", "NAME may be a unique prefix."},
+
+	{"volume", "list", "ls", "", 0, 0, false, NS | ALL | JSON, NULL, run_volume_list, "List volumes", NULL},
+	{"volume", "get", NULL, "NAME", 1, 1, false, NS | JSON, "volumes", run_volume_get, "Show a volume",
+	 "NAME may be a unique prefix."},
+	{"volume", "rm", "delete", "NAME", 1, 1, false, NS | YES, "volumes", run_volume_delete,
+	 "Delete a volume and its data", "Refused while an app uses it."},
+
+	{"image", "list", "ls", "", 0, 0, false, JSON, NULL, run_image_list, "List images", NULL},
+	{"image", "import", NULL, "NAME SOURCE", 2, 2, false, JSON, NULL, run_image_import, "Import an image under a name",
+	 "SOURCE is written as skopeo does it: oci-archive:/path, docker-archive:/path, docker://registry/name."},
+
+	{NULL, "events", NULL, "", 0, 0, false, NS | ALL | JSON | OPTION_BIT(OPTION_NAME) | OPTION_BIT(OPTION_LAST), NULL, run_events,
+	 "List changes of phase, oldest first", NULL},
+	{NULL, "doctor", NULL, "", 0, 0, false, JSON, NULL, run_doctor,
+	 "Show what this host has and lacks, and what follows from it", "Exit code 1 when something is missing."},
+	{NULL, "version", NULL, "", 0, 0, false, JSON, NULL, run_version, "Show the versions of lttle and lttled", NULL},
+	{NULL, "completion", NULL, "bash", 1, 1, false, 0, "bash", run_completion, "Print the completion script for a shell",
+	 "source <(lttle completion bash)"},
+	{NULL, "help", NULL, "[COMMAND…]", 0, 2, false, 0, NULL, run_help, "Show help", NULL},
+	{NULL, "reference", NULL, "", 0, 0, false, 0, NULL, run_reference, NULL, NULL},
+	{NULL, "names", NULL, "KIND", 1, 1, false, NS | ALL, NULL, run_names, NULL, NULL},
+};
+
+const CliGroup cli_groups[] = {
+	{"app", "Apps: a machine and the services that expose it"},
+	{"machine", "Machines: look at them, wake them, run programs in them"},
+	{"volume", "Volumes: data that outlives machines"},
+	{"image", "Images that machines are made of"},
+};
+
+const ExitCodeText cli_exit_codes[] = {
+	{EXIT_CODE_OK, "success"},
+	{EXIT_CODE_FAILURE, "failure"},
+	{EXIT_CODE_USAGE, "wrong usage"},
+	{EXIT_CODE_NOT_FOUND, "not found"},
+	{EXIT_CODE_REFUSED, "refused: busy, in use, or a prefix that fits several names"},
+	{EXIT_CODE_NO_COORDINATOR, "no coordinator reachable"},
+	{EXIT_CODE_TIMED_OUT, "the time-out of 'machine wait' is over"},
+};
+/* clang-format on */
+
+const size_t cli_command_count = sizeof(cli_commands) / sizeof(cli_commands[0]);
+const size_t cli_group_count = sizeof(cli_groups) / sizeof(cli_groups[0]);
+const size_t cli_exit_code_count = sizeof(cli_exit_codes) / sizeof(cli_exit_codes[0]);
+
+bool
+cli_has(const CliInvocation *invocation, OptionId id)
+{
+	return invocation->values[id] != NULL;
+}
+
+const char *
+cli_namespace(const CliInvocation *invocation)
+{
+	return cli_has(invocation, OPTION_NAMESPACE) ? invocation->values[OPTION_NAMESPACE] : CLI_DEFAULT_NAMESPACE;
+}
+
+const char *
+cli_namespace_or_all(const CliInvocation *invocation)
+{
+	return cli_has(invocation, OPTION_ALL_NAMESPACES) ? NULL : cli_namespace(invocation);
+}
+
+const char *
+cli_socket(const CliInvocation *invocation)
+{
+	const char *socket = invocation->values[OPTION_SOCKET];
+
+	if (socket == NULL)
+		socket = getenv("LTTLE_SOCKET");
+	return socket != NULL && socket[0] != '\0' ? socket : CLI_DEFAULT_SOCKET;
+}
+
+const CliGroup *
+cli_find_group(const char *name)
+{
+	for (size_t i = 0; i < cli_group_count; i++)
+	{
+		if (strcmp(cli_groups[i].name, name) == 0)
+			return &cli_groups[i];
+	}
+	return NULL;
+}
+
+const CliCommand *
+cli_find_command(const char *group, const char *name)
+{
+	for (size_t i = 0; i < cli_command_count; i++)
+	{
+		const CliCommand *command = &cli_commands[i];
+
+		if ((group == NULL) != (command->group == NULL) || (group != NULL && strcmp(group, command->group) != 0))
+			continue;
+		if (strcmp(command->name, name) == 0 || (command->alias != NULL && strcmp(command->alias, name) == 0))
+			return command;
+	}
+	return NULL;
+}

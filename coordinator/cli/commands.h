@@ -1,0 +1,37 @@
+/* The functions that the table of commands names; one file a group. Each returns the exit code. */
+#ifndef CLI_COMMANDS_H
+#define CLI_COMMANDS_H
+
+#include "cli/command.h"
+
+int run_deploy(const CliInvocation *invocation);
+
+int run_app_list(const CliInvocation *invocation);
+int run_app_get(const CliInvocation *invocation);
+int run_app_delete(const CliInvocation *invocation);
+
+int run_machine_list(const CliInvocation *invocation);
+int run_machine_get(const CliInvocation *invocation);
+int run_machine_logs(const CliInvocation *invocation);
+int run_machine_exec(const CliInvocation *invocation);
+int run_machine_restart(const CliInvocation *invocation);
+int run_machine_suspend(const CliInvocation *invocation);
+int run_machine_wake(const CliInvocation *invocation);
+int run_machine_wait(const CliInvocation *invocation);
+
+int run_volume_list(const CliInvocation *invocation);
+int run_volume_get(const CliInvocation *invocation);
+int run_volume_delete(const CliInvocation *invocation);
+
+int run_image_list(const CliInvocation *invocation);
+int run_image_import(const CliInvocation *invocation);
+
+int run_events(const CliInvocation *invocation);
+int run_doctor(const CliInvocation *invocation);
+int run_version(const CliInvocation *invocation);
+int run_completion(const CliInvocation *invocation);
+int run_help(const CliInvocation *invocation);
+int run_reference(const CliInvocation *invocation);
+int run_names(const CliInvocation *invocation);
+
+#endif
