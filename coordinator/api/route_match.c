@@ -65,9 +65,9 @@ parameter_read(const Segment *wanted, const Segment *given, RouteParameter *ret_
 	size_t size = 0;
 	int name_bytes = (int) wanted->length - 2;
 
-	if (encoded != NULL)
+	if (encoded != NULL) /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): freed by the cleanup attribute */
 		decoded = evhttp_uridecode(encoded, 0, &size);
-	if (decoded == NULL) /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): freed by the cleanup attribute */
+	if (decoded == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
 	if (size == 0 || size > ROUTE_PARAMETER_MAX_BYTES || strlen(decoded) != size)
 		return error_set(err, -EINVAL, "path: '{%.*s}' must have 1 to %d characters", name_bytes, wanted->start + 1,
