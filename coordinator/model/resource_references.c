@@ -1,100 +1,157 @@
-/* What the resources of one file say of each other; see resource_set_check_references in spec.h. */
+/*
+ * What the resources of one file say of each other; see resource_set_check_references in spec.h. Everything is looked
+ * up in sorted arrays, because a file within the limits can hold tens of thousands of references.
+ */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "model/diagnostics.h"
 #include "model/spec.h"
 
-static const VolumeSpec *
-find_volume(const ResourceSet *set, const VolumeMount *mount)
+/* A thing with a name that is said somewhere in the file. */
+typedef struct Mention
 {
-	for (size_t i = 0; i < set->count; i++)
-	{
-		const VolumeSpec *volume = &set->resources[i].volume;
+	char *key; /* "namespace/name" */
+	const AppSpec *app;
+	const VolumeSpec *volume; /* the volume itself rather than a use of it */
+	size_t place;			  /* in the app's volumes or exposes */
+	size_t order;			  /* in the file */
+} Mention;
 
-		if (set->resources[i].kind == RESOURCE_VOLUME && strcmp(volume->name, mount->name) == 0 &&
-			strcmp(volume->name_space, mount->name_space) == 0)
-			return volume;
-	}
-	return NULL;
-}
-
-/* The first app of the set that mounts the same volume, if that is not `app` itself. */
-static const AppSpec *
-find_other_user(const ResourceSet *set, const AppSpec *app, const VolumeMount *mount)
+typedef struct Mentions
 {
-	for (size_t i = 0; i < set->count; i++)
-	{
-		const AppSpec *other = &set->resources[i].app;
+	Mention *items;
+	size_t count;
+	size_t capacity;
+} Mentions;
 
-		if (set->resources[i].kind != RESOURCE_APP)
-			continue;
-		if (other == app)
-			return NULL;
-		for (size_t j = 0; j < other->volume_count; j++)
-		{
-			if (strcmp(other->volumes[j].name, mount->name) == 0 &&
-				strcmp(other->volumes[j].name_space, mount->name_space) == 0)
-				return other;
-		}
-	}
-	return NULL;
+static void
+mentions_add(Mentions *mentions, Mention mention)
+{
+	mentions->items = memory_grow(mentions->items, &mentions->capacity, mentions->count + 1, sizeof(Mention));
+	mention.order = mentions->count;
+	mentions->items[mentions->count++] = mention;
 }
 
 static void
-check_volumes(const ResourceSet *set, const AppSpec *app, VolumeExists exists, void *context,
-			  DiagnosticList *diagnostics)
+mentions_clear(Mentions *mentions)
 {
-	for (size_t i = 0; i < app->volume_count; i++)
-	{
-		const VolumeMount *mount = &app->volumes[i];
-		const VolumeSpec *volume = find_volume(set, mount);
-		const AppSpec *other;
-		char path[KEY_PATH_BYTES];
+	for (size_t i = 0; i < mentions->count; i++)
+		free(mentions->items[i].key);
+	free(mentions->items);
+	*mentions = (Mentions){0};
+}
 
-		snprintf(path, sizeof(path), "app.volumes[%zu].name", i);
-		if (volume == NULL && !exists(context, mount->name_space, mount->name))
-			diagnostic_add(diagnostics, mount->mark, path, "volume %s/%s is neither in this file nor deployed",
-						   mount->name_space, mount->name);
-		if (volume == NULL || volume->mode != VOLUME_WRITEABLE)
-			continue;
-		other = find_other_user(set, app, mount);
-		if (other != NULL)
-			diagnostic_add(diagnostics, mount->mark, path,
-						   "volume %s/%s is writeable and mounted by app %s/%s already; only one app may write to it",
-						   mount->name_space, mount->name, other->name_space, other->name);
+/* By name; of one name first the volume itself, then its uses in the order of the file. */
+static int
+compare_mentions(const void *left, const void *right)
+{
+	const Mention *a = left;
+	const Mention *b = right;
+	int order = strcmp(a->key, b->key);
+
+	if (order != 0)
+		return order;
+	if ((a->volume == NULL) != (b->volume == NULL))
+		return a->volume == NULL ? 1 : -1;
+	return (a->order > b->order) - (a->order < b->order);
+}
+
+static void
+mentions_sort(Mentions *mentions)
+{
+	if (mentions->count > 1)
+		qsort(mentions->items, mentions->count, sizeof(Mention), compare_mentions);
+}
+
+static void
+collect_volumes(const ResourceSet *set, Mentions *mentions)
+{
+	for (size_t i = 0; i < set->count; i++)
+	{
+		const Resource *resource = &set->resources[i];
+		const AppSpec *app = &resource->app;
+
+		if (resource->kind == RESOURCE_VOLUME)
+			mentions_add(mentions,
+						 (Mention){.key = memory_printf("%s/%s", resource->volume.name_space, resource->volume.name),
+								   .volume = &resource->volume});
+		for (size_t j = 0; resource->kind == RESOURCE_APP && j < app->volume_count; j++)
+			mentions_add(mentions,
+						 (Mention){.key = memory_printf("%s/%s", app->volumes[j].name_space, app->volumes[j].name),
+								   .app = app,
+								   .place = j});
 	}
+	mentions_sort(mentions);
+}
+
+/* first: the first mention of this name. */
+static void
+check_use(const Mention *first, const Mention *use, VolumeExists exists, void *context, DiagnosticList *diagnostics)
+{
+	const VolumeMount *mount = &use->app->volumes[use->place];
+	const Mention *owner = first->volume == NULL ? NULL : first + 1;
+	char path[KEY_PATH_BYTES];
+
+	snprintf(path, sizeof(path), "app.volumes[%zu].name", use->place);
+	if (first->volume == NULL && !exists(context, mount->name_space, mount->name))
+		diagnostic_add(diagnostics, mount->mark, path, "volume %s is neither in this file nor deployed", use->key);
+	if (owner != NULL && owner != use && first->volume->mode == VOLUME_WRITEABLE)
+		diagnostic_add(diagnostics, mount->mark, path,
+					   "volume %s is writeable and mounted by app %s/%s already; only one app may write to it",
+					   use->key, owner->app->name_space, owner->app->name);
+}
+
+static void
+check_volumes(const ResourceSet *set, VolumeExists exists, void *context, DiagnosticList *diagnostics)
+{
+	Mentions mentions = {0};
+	size_t first = 0;
+
+	collect_volumes(set, &mentions);
+	for (size_t i = 0; i < mentions.count; i++)
+	{
+		if (strcmp(mentions.items[first].key, mentions.items[i].key) != 0)
+			first = i;
+		if (mentions.items[i].volume == NULL)
+			check_use(&mentions.items[first], &mentions.items[i], exists, context, diagnostics);
+	}
+	mentions_clear(&mentions);
 }
 
 /* "a" exposing "b-c" and "a-b" exposing "c" would be the same service. */
 static void
-check_services(const ResourceSet *set, size_t index, DiagnosticList *diagnostics)
+check_services(const ResourceSet *set, DiagnosticList *diagnostics)
 {
-	const AppSpec *app = &set->resources[index].app;
+	Mentions mentions = {0};
 
-	for (size_t i = 0; i < index; i++)
+	for (size_t i = 0; i < set->count; i++)
 	{
-		const AppSpec *other = &set->resources[i].app;
+		const AppSpec *app = &set->resources[i].app;
 
-		if (set->resources[i].kind != RESOURCE_APP || strcmp(app->name_space, other->name_space) != 0)
-			continue;
-		for (size_t j = 0; j < app->expose_count * other->expose_count; j++)
-		{
-			const Expose *mine = &app->exposes[j / other->expose_count];
-			const Expose *theirs = &other->exposes[j % other->expose_count];
-			char name[2 * NAME_MAX_BYTES + 2];
-			char other_name[2 * NAME_MAX_BYTES + 2];
-			char path[KEY_PATH_BYTES];
-
-			snprintf(name, sizeof(name), "%s-%s", app->name, mine->name);
-			snprintf(other_name, sizeof(other_name), "%s-%s", other->name, theirs->name);
-			snprintf(path, sizeof(path), "app.expose.%s", mine->name);
-			if (strcmp(name, other_name) == 0)
-				diagnostic_add(diagnostics, mine->mark, path, "the service %s/%s exists already, of app %s/%s",
-							   app->name_space, name, other->name_space, other->name);
-		}
+		for (size_t j = 0; set->resources[i].kind == RESOURCE_APP && j < app->expose_count; j++)
+			mentions_add(&mentions,
+						 (Mention){.key = memory_printf("%s/%s-%s", app->name_space, app->name, app->exposes[j].name),
+								   .app = app,
+								   .place = j});
 	}
+	mentions_sort(&mentions);
+	for (size_t i = 1; i < mentions.count; i++)
+	{
+		const Mention *earlier = &mentions.items[i - 1];
+		const Mention *mention = &mentions.items[i];
+		const Expose *expose = &mention->app->exposes[mention->place];
+		char path[KEY_PATH_BYTES];
+
+		snprintf(path, sizeof(path), "app.expose.%s", expose->name);
+		if (strcmp(earlier->key, mention->key) == 0)
+			diagnostic_add(diagnostics, expose->mark, path, "the service %s exists already, of app %s/%s", mention->key,
+						   earlier->app->name_space, earlier->app->name);
+	}
+	mentions_clear(&mentions);
 }
 
 int
@@ -103,13 +160,8 @@ resource_set_check_references(const ResourceSet *set, VolumeExists exists, void 
 	DiagnosticList problems = {0};
 	int result;
 
-	for (size_t i = 0; i < set->count; i++)
-	{
-		if (set->resources[i].kind != RESOURCE_APP)
-			continue;
-		check_volumes(set, &set->resources[i].app, exists, context, &problems);
-		check_services(set, i, &problems);
-	}
+	check_volumes(set, exists, context, &problems);
+	check_services(set, &problems);
 	result = problems.count > 0 ? -EINVAL : 0;
 	diagnostic_list_sort(&problems);
 	diagnostic_list_append(diagnostics, &problems);

@@ -9,6 +9,8 @@
 #include "base/text.h"
 #include "model/diagnostics.h"
 
+#define DIRECTIVES_MAX 100
+
 typedef struct Builder
 {
 	yaml_parser_t parser;
@@ -379,6 +381,9 @@ build_documents(Builder *builder, NodeDocuments *documents)
 		if (result < 0)
 			return result;
 		type = event.type;
+		if (type == YAML_DOCUMENT_START_EVENT &&
+			event.data.document_start.tag_directives.start != event.data.document_start.tag_directives.end)
+			diagnostic_add(builder->diagnostics, mark_of(event.start_mark), "", "%%TAG directives are not taken");
 		if (type != YAML_STREAM_START_EVENT && type != YAML_STREAM_END_EVENT && type != YAML_DOCUMENT_START_EVENT &&
 			type != YAML_DOCUMENT_END_EVENT)
 		{
@@ -396,6 +401,29 @@ build_documents(Builder *builder, NodeDocuments *documents)
 	}
 }
 
+/*
+ * libyaml compares each %TAG directive with all before it: a file of nothing else would keep it busy for a quarter of a
+ * minute. Tags are refused anyway; this bounds the time before that can be said.
+ */
+static bool
+has_many_directives(const Builder *builder)
+{
+	static const char directive[] = "%TAG";
+	const char *end = builder->text + builder->size;
+	const char *found = builder->text;
+
+	for (unsigned count = 0; count < DIRECTIVES_MAX; count++)
+	{
+		found = memmem(found, (size_t) (end - found), directive, sizeof(directive) - 1);
+		if (found == NULL)
+			return false;
+		found++;
+	}
+	diagnostic_add(builder->diagnostics, (SourceMark){1, 1}, "", "holds more than %d times '%s'", DIRECTIVES_MAX - 1,
+				   directive);
+	return true;
+}
+
 int
 node_documents_parse(const char *text, size_t size, NodeDocuments *ret_documents, DiagnosticList *diagnostics)
 {
@@ -403,6 +431,8 @@ node_documents_parse(const char *text, size_t size, NodeDocuments *ret_documents
 	NodeDocuments documents = {0};
 	int result;
 
+	if (has_many_directives(&builder))
+		return -EINVAL;
 	if (!yaml_parser_initialize(&builder.parser))
 		abort();
 	yaml_parser_set_encoding(&builder.parser, YAML_UTF8_ENCODING);

@@ -78,6 +78,9 @@ test_yaml_itself(void **state)
 		{"app: &x {name: a, image: i}", "f:1:6: anchors and aliases are not taken; write the value out"},
 		{"app: {name: *x, image: i}", "f:1:13: anchors and aliases are not taken; write the value out"},
 		{"app: {name: a, image: !!str i}", "f:1:23: tags such as '!!str' are not taken; put text in quotes instead"},
+		{"%TAG ! !a\n---\n" APP, "f:1:1: %TAG directives are not taken"},
+		{"%YAML 1.1\n---\n" APP "...\n%TAG ! !a\n---\nvolume: {name: v, size: 16Mi}\n",
+		 "f:7:1: %TAG directives are not taken"},
 		{"app: {name: a, image: i, ? [x] : y}", "f:1:28: a key must be text"},
 		{"app: {name: a, image: i, ~: y}", "f:1:26: a key must be text"},
 		{"app: {name: \"a\\0b\", image: i}", "f:1:13: text must not hold a NUL byte"},
@@ -375,6 +378,7 @@ test_hostile_sizes(void **state)
 	char *text = memory_allocate(size + 1);
 	ResourceSet set = {0};
 	DiagnosticList diagnostics = {0};
+	Text many = {0};
 
 	(void) state;
 	memset(text, ' ', size);
@@ -382,13 +386,20 @@ test_hostile_sizes(void **state)
 	/* Deep nesting, in both styles. */
 	memset(text, '[', size - 1);
 	assert_refused_bytes(text, size - 1, "f:1:17: is nested more than 16 levels deep");
-	/* Very many keys, all of them unknown or the same: bounded in time and in what is said. */
-	strcpy(text, "app:\n");
-	for (char *c = text + 5; c < text + size - 12; c += 6)
-		memcpy(c, " a: b\n", 6);
-	text[5 + (size - 17) / 6 * 6] = '\0';
-	assert_int_equal(resource_set_parse(text, strlen(text), &set, &diagnostics), -EINVAL);
+	/* Very many directives, which libyaml compares with each other. */
+	for (unsigned i = 0; i < 60000; i++)
+		text_printf(&many, "%%TAG !%u! a\n", i);
+	assert_refused(text_string(&many), "f:1:1: holds more than 99 times '%TAG'");
+	text_clear(&many);
+	/* Very many keys, all of them unknown and the same: bounded in time and in what is said. */
+	text_append(&many, "app:\n");
+	while (many.length < ((size_t) 1 << 20) - 8)
+		text_append(&many, " a: b\n");
+	assert_int_equal(resource_set_parse(many.data, many.length, &set, &diagnostics), -EINVAL);
 	assert_int_equal(diagnostics.count, DIAGNOSTICS_MAX);
+	assert_string_equal(diagnostics.items[DIAGNOSTICS_MAX - 1].message,
+						"there are more problems than these; the rest is not shown");
+	text_clear(&many);
 	diagnostic_list_clear(&diagnostics);
 	free(text);
 }
