@@ -16,6 +16,8 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 
+#define FIRST_FREE_FD 3
+
 struct Job
 {
 	char *name;
@@ -34,6 +36,19 @@ typedef struct JobResult
 	Error error;
 } JobResult;
 
+/*
+ * Gives up everything the coordinator has open. A copy of its sockets and locks would outlive it for a moment and keep
+ * its successor out; a copy of a duplicate of a client's socket would keep that connection open.
+ */
+static int
+job_drop_descriptors(int result_fd)
+{
+	if (result_fd != FIRST_FREE_FD)
+		dup3(result_fd, FIRST_FREE_FD, O_CLOEXEC);
+	close_range(FIRST_FREE_FD + 1, ~0U, 0);
+	return FIRST_FREE_FD;
+}
+
 static void __attribute__((noreturn)) job_run_child(const JobSpec *spec, int result_fd)
 {
 	char message[JOB_MAX_OUTPUT_BYTES] = {0};
@@ -44,6 +59,7 @@ static void __attribute__((noreturn)) job_run_child(const JobSpec *spec, int res
 	/* A coordinator that dies takes its unfinished work along: whoever adopts the machine starts from what is there. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	setpgid(0, 0);
+	result_fd = job_drop_descriptors(result_fd);
 	for (int number = 1; number < NSIG; number++)
 		signal(number, SIG_DFL);
 	sigemptyset(&none);

@@ -21,7 +21,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 
-#define OUTPUT_MAX_BYTES   (1024 * 1024)
+#define OUTPUT_MAX_BYTES   1048576UL
 #define COMPLAINT_BYTES	   400 /* of standard error, in an error message */
 #define COMPLAINT_KEEP	   4096
 #define EXEC_FAILED_STATUS 127
@@ -217,7 +217,7 @@ collect(int *fd, Text *text, size_t keep_last, const char *name, Error *err)
 		text->length = keep_last;
 	}
 	if (keep_last == 0 && text->length > OUTPUT_MAX_BYTES)
-		return error_set(err, -EFBIG, "%s: printed more than %d bytes", name, OUTPUT_MAX_BYTES);
+		return error_set(err, -EFBIG, "%s: printed more than %lu bytes", name, OUTPUT_MAX_BYTES);
 	return 0;
 }
 

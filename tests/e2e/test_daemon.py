@@ -11,7 +11,7 @@ import pytest
 from harness import rows, wait_until
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_host():
     """A coordinator that a test may kill."""
     coordinator = harness.Coordinator(f"k{os.getpid() % 100000:05d}", "10.232.0.0/16")
