@@ -15,7 +15,7 @@
 #include "base/text.h"
 #include "host/cgroup_backend.h"
 
-#define CGROUP_FILE_MAX_BYTES (1024 * 1024)
+#define CGROUP_FILE_MAX_BYTES (1024UL * 1024)
 
 /* A group name goes into paths of files that root writes to. */
 static int

@@ -76,28 +76,28 @@ doctor_check_capabilities(const DoctorInput *input, DoctorCheck *check)
 	static const struct
 	{
 		unsigned number;
-		const char *name;
 		DoctorStatus status;
+		const char *name;
 		const char *consequence;
 	} wanted[] = {
-		{CAP_SYS_ADMIN, "CAP_SYS_ADMIN", DOCTOR_MISSING, "no namespace and no mount can be made"},
-		{CAP_NET_ADMIN, "CAP_NET_ADMIN", DOCTOR_MISSING, "no machine gets a network"},
-		{CAP_SYS_PTRACE, "CAP_SYS_PTRACE", DOCTOR_MISSING, "the sockets of sleeping machines can't be watched"},
-		{CAP_SETUID, "CAP_SETUID", DOCTOR_MISSING, "no machine can run as its image's user"},
-		{CAP_SETGID, "CAP_SETGID", DOCTOR_MISSING, "no machine can run as its image's group"},
-		{CAP_SETPCAP, "CAP_SETPCAP", DOCTOR_MISSING, "a machine's capabilities can't be taken away"},
-		{CAP_SYS_CHROOT, "CAP_SYS_CHROOT", DOCTOR_MISSING, "nothing can be run inside a machine"},
-		{CAP_MKNOD, "CAP_MKNOD", DOCTOR_MISSING, "a machine's /dev can't be made"},
-		{CAP_CHOWN, "CAP_CHOWN", DOCTOR_MISSING, "a volume can't be given to its machine"},
-		{CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE", DOCTOR_MISSING, "a machine's files can't be reached"},
-		{CAP_KILL, "CAP_KILL", DOCTOR_MISSING, "machines can't be stopped"},
-		{CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE", DOCTOR_WARNING,
+		{CAP_SYS_ADMIN, DOCTOR_MISSING, "CAP_SYS_ADMIN", "no namespace and no mount can be made"},
+		{CAP_NET_ADMIN, DOCTOR_MISSING, "CAP_NET_ADMIN", "no machine gets a network"},
+		{CAP_SYS_PTRACE, DOCTOR_MISSING, "CAP_SYS_PTRACE", "the sockets of sleeping machines can't be watched"},
+		{CAP_SETUID, DOCTOR_MISSING, "CAP_SETUID", "no machine can run as its image's user"},
+		{CAP_SETGID, DOCTOR_MISSING, "CAP_SETGID", "no machine can run as its image's group"},
+		{CAP_SETPCAP, DOCTOR_MISSING, "CAP_SETPCAP", "a machine's capabilities can't be taken away"},
+		{CAP_SYS_CHROOT, DOCTOR_MISSING, "CAP_SYS_CHROOT", "nothing can be run inside a machine"},
+		{CAP_MKNOD, DOCTOR_MISSING, "CAP_MKNOD", "a machine's /dev can't be made"},
+		{CAP_CHOWN, DOCTOR_MISSING, "CAP_CHOWN", "a volume can't be given to its machine"},
+		{CAP_DAC_OVERRIDE, DOCTOR_MISSING, "CAP_DAC_OVERRIDE", "a machine's files can't be reached"},
+		{CAP_KILL, DOCTOR_MISSING, "CAP_KILL", "machines can't be stopped"},
+		{CAP_SYS_RESOURCE, DOCTOR_WARNING, "CAP_SYS_RESOURCE",
 		 "the limit of open files can't be raised, machines can't be shielded from the OOM killer, and snapshots on "
 		 "disk "
 		 "need a detour"},
-		{CAP_SYS_NICE, "CAP_SYS_NICE", DOCTOR_WARNING,
+		{CAP_SYS_NICE, DOCTOR_WARNING, "CAP_SYS_NICE",
 		 "process_madvise can't reclaim, so suspending gives back less memory"},
-		{CAP_CHECKPOINT_RESTORE, "CAP_CHECKPOINT_RESTORE", DOCTOR_WARNING,
+		{CAP_CHECKPOINT_RESTORE, DOCTOR_WARNING, "CAP_CHECKPOINT_RESTORE",
 		 "snapshots on disk need CAP_SYS_ADMIN in its place"},
 	};
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};

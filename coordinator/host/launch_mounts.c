@@ -183,9 +183,9 @@ open_standard_streams(Error *err)
 		return error_set_errno(err, errno, "standard input and output");
 	/* They came up as 0 to 2 themselves if those were closed. */
 	if (null_fd <= STDERR_FILENO)
-		null_fd = -1;
+		steal_fd(&null_fd);
 	if (log_fd <= STDERR_FILENO)
-		log_fd = -1;
+		steal_fd(&log_fd);
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/loop.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 
 #define ATTACH_ATTEMPTS 50 /* another process may take the free device first */
 #define BLOCK_BYTES		4096
@@ -55,23 +57,43 @@ loop_is_attached_to(unsigned number, const char *file_path)
 	return fd >= 0 && stat(file_path, &file) == 0 && device_has_file(fd, &file);
 }
 
+/*
+ * By the name that the kernel shows, so that nobody else's device is opened: that would hold it when its user lets go.
+ * The directory may be shown under another path, as seen from another mount namespace; the name is the same.
+ */
+static bool
+backing_file_has_name(unsigned number, const char *name)
+{
+	_cleanup_free_ char *backing = NULL;
+	char path[64];
+	const char *slash;
+
+	snprintf(path, sizeof(path), "/sys/block/loop%u/loop/backing_file", number);
+	if (file_read(path, PATH_MAX, &backing, NULL, NULL) < 0)
+		return false;
+	backing[strcspn(backing, "\n")] = '\0';
+	slash = strrchr(backing, '/');
+	return strcmp(slash == NULL ? backing : slash + 1, name) == 0;
+}
+
 /* Looks through the devices that are attached to anything. */
 static bool
-find_attached(const struct stat *file, LoopDevice *ret_device)
+find_attached(const char *file_path, const struct stat *file, LoopDevice *ret_device)
 {
+	const char *slash = strrchr(file_path, '/');
+	const char *name = slash == NULL ? file_path : slash + 1;
 	_cleanup_directory_ DIR *devices = opendir("/sys/block");
 	struct dirent *entry;
 
 	while (devices != NULL && (entry = readdir(devices)) != NULL)
 	{
-		char path[300];
+		char path[32];
 		unsigned number;
 		int fd;
 
 		if (sscanf(entry->d_name, "loop%u", &number) != 1)
 			continue;
-		snprintf(path, sizeof(path), "/sys/block/loop%u/loop/backing_file", number);
-		if (access(path, F_OK) < 0)
+		if (!backing_file_has_name(number, name))
 			continue;
 		snprintf(path, sizeof(path), "/dev/loop%u", number);
 		fd = open(path, O_RDWR | O_CLOEXEC);
@@ -94,7 +116,7 @@ loop_is_attached(const char *file_path)
 	_cleanup_(loop_close) LoopDevice device = LOOP_DEVICE_NONE;
 	struct stat file;
 
-	return stat(file_path, &file) == 0 && find_attached(&file, &device);
+	return stat(file_path, &file) == 0 && find_attached(file_path, &file, &device);
 }
 
 /* Takes a free device. -EBUSY when somebody else was faster. */
@@ -139,7 +161,7 @@ loop_attach(const char *file_path, LoopDevice *ret_device, Error *err)
 
 	if (file_fd < 0 || fstat(file_fd, &file) < 0)
 		return error_set_errno(err, errno, "%s", file_path);
-	if (find_attached(&file, ret_device))
+	if (find_attached(file_path, &file, ret_device))
 		return 0;
 	control_fd = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
 	if (control_fd < 0)

@@ -14,21 +14,19 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/process.h"
 #include "host/loop.h"
 
-#define BLOCK_BYTES		   4096
-#define VOLUME_MIN_BYTES   (16 * 1024 * 1024)
-#define JOURNAL_MIN_MIB	   4 /* 1,024 blocks, the least that ext4 takes */
-#define JOURNAL_MAX_MIB	   64
-#define JOURNAL_SHARE	   64 /* of the volume's size */
-#define MKFS_TIMEOUT_MS	   120000
-#define RELEASE_TIMEOUT_MS 1000
-#define NEW_SUFFIX		   ".new"
-#define MOUNT_FLAGS		   (MS_NOATIME | MS_NOSUID | MS_NODEV)
-#define FILE_SYSTEM_NAME   "ext4"
+#define BLOCK_BYTES		 4096
+#define VOLUME_MIN_BYTES (16ULL * 1024 * 1024)
+#define JOURNAL_MIN_MIB	 4 /* 1,024 blocks, the least that ext4 takes */
+#define JOURNAL_MAX_MIB	 64
+#define JOURNAL_SHARE	 64 /* of the volume's size */
+#define MKFS_TIMEOUT_MS	 120000
+#define NEW_SUFFIX		 ".new"
+#define MOUNT_FLAGS		 (MS_NOATIME | MS_NOSUID | MS_NODEV)
+#define FILE_SYSTEM_NAME "ext4"
 /* After an I/O error nothing more is written; what PostgreSQL removes goes back to the host's disk. */
 #define MOUNT_OPTIONS	  "errors=remount-ro,discard"
 #define DATA_PENDING_NAME "data" NEW_SUFFIX
@@ -69,7 +67,7 @@ make_parent_directory(const char *path, Error *err)
 static int
 make_file_system(const char *path, uint64_t size_bytes, Error *err)
 {
-	uint64_t journal_mib = size_bytes / JOURNAL_SHARE / (1024 * 1024);
+	uint64_t journal_mib = size_bytes / JOURNAL_SHARE / (1024ULL * 1024);
 	char journal[32];
 	/* The inode tables are made now and not in the background of the first hours. The file is new and reads as zeros,
 	 * so neither they nor the journal have to be written, and the file stays sparse. */
@@ -127,8 +125,8 @@ volume_create(const HostVolume *volume, uint64_t size_bytes, Error *err)
 
 	size_bytes -= size_bytes % BLOCK_BYTES;
 	if (size_bytes < VOLUME_MIN_BYTES)
-		return error_set(err, -EINVAL, "volume %s: a volume needs at least %d MiB", volume_label(volume),
-						 VOLUME_MIN_BYTES / (1024 * 1024));
+		return error_set(err, -EINVAL, "volume %s: a volume needs at least %llu MiB", volume_label(volume),
+						 VOLUME_MIN_BYTES / (1024ULL * 1024));
 	if (access(volume->image_path, F_OK) == 0)
 		return error_set(err, -EEXIST, "volume %s: exists already", volume_label(volume));
 	snprintf(pending, sizeof(pending), "%s" NEW_SUFFIX, volume->image_path);
@@ -243,42 +241,20 @@ volume_mount(const HostVolume *volume, uid_t owner, gid_t group, bool read_only,
 	return result;
 }
 
-/*
- * A machine has the volume in its own mount namespace, of which umount2 knows nothing. The loop device does: it goes
- * with the last mount anywhere, and tells nobody, so it is looked at.
- */
-static bool
-wait_until_unused(const HostVolume *volume)
-{
-	uint64_t deadline_ns = clock_monotonic_ns() + RELEASE_TIMEOUT_MS * NS_PER_MS;
-
-	while (loop_is_attached(volume->image_path))
-	{
-		if (clock_monotonic_ns() > deadline_ns)
-			return false;
-		usleep(5000);
-	}
-	return true;
-}
-
 int
 volume_unmount(const HostVolume *volume, Error *err)
 {
-	bool was_mounted = mount_state_read(volume) == MOUNT_OURS;
-
-	/* More than one mount may lie on the point when an earlier run was killed. */
+	/*
+	 * More than one mount may lie on the point when an earlier run was killed. The loop device goes with the last mount
+	 * anywhere; a private copy of the host's mounts, made by somebody's unshare(1), keeps it for as long as it lives.
+	 * That is none of our business: volume_mount finds the device and uses it again.
+	 */
 	while (umount2(volume->mount_path, UMOUNT_NOFOLLOW) == 0)
 		;
 	if (errno == EBUSY)
 		return error_set(err, -EBUSY, "volume %s: is in use", volume_label(volume));
 	if (errno != EINVAL && errno != ENOENT)
 		return error_set_errno(err, errno, "volume %s: unmount", volume_label(volume));
-	if (was_mounted && !wait_until_unused(volume))
-	{
-		if (mount_device(volume, false, NULL) < 0)
-			return error_set(err, -EBUSY, "volume %s: is in use, and could not be mounted again", volume_label(volume));
-		return error_set(err, -EBUSY, "volume %s: is in use", volume_label(volume));
-	}
 	return 0;
 }
 
@@ -286,15 +262,10 @@ int
 volume_remove(const HostVolume *volume, Error *err)
 {
 	char pending[sizeof(volume->image_path) + sizeof(NEW_SUFFIX)];
+	int result = volume_unmount(volume, err);
 
-	/*
-	 * Not volume_unmount, which insists on the loop device being free: a private copy of the host's mounts, made by
-	 * somebody's unshare(1), may keep the file system for as long as it lives, and the device goes with it.
-	 */
-	while (umount2(volume->mount_path, UMOUNT_NOFOLLOW) == 0)
-		;
-	if (errno != EINVAL && errno != ENOENT)
-		return error_set_errno(err, errno, "volume %s: unmount", volume_label(volume));
+	if (result < 0)
+		return result;
 	snprintf(pending, sizeof(pending), "%s" NEW_SUFFIX, volume->image_path);
 	if ((unlink(volume->image_path) < 0 && errno != ENOENT) || (unlink(pending) < 0 && errno != ENOENT) ||
 		(rmdir(volume->mount_path) < 0 && errno != ENOENT))

@@ -40,8 +40,8 @@ int volume_create(const HostVolume *volume, uint64_t size_bytes, Error *err) MUS
  * is attached with autoclear, so that unmounting frees it. read_only mounts it ro. For a job's child. */
 int volume_mount(const HostVolume *volume, uid_t owner, gid_t group, bool read_only, Error *err) MUST_CHECK;
 
-/* Unmounts it; not mounted is no error. -EBUSY while in use, by a machine too; it stays mounted then. For a job's
- * child. */
+/* Unmounts it from the host; not mounted is no error. -EBUSY while the host has files open on it. A machine has a mount
+ * of its own, of which the kernel says nothing here: the caller stops the machine first. For a job's child. */
 int volume_unmount(const HostVolume *volume, Error *err) MUST_CHECK;
 
 /* Unmounts and removes file and mount point. For a job's child. */
