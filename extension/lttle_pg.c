@@ -59,5 +59,7 @@ _PG_init(void)
 	shmem_startup_hook = start_shared_memory;
 	lttle_activity_hooks_install();
 	lttle_flash_worker_register();
-	ereport(LOG, (errmsg("lttle_pg: init")));
+	/* In single-user mode it would fall into the middle of a line of initdb's. */
+	if (IsPostmasterEnvironment)
+		ereport(LOG, (errmsg("lttle_pg: init")));
 }
