@@ -15,8 +15,10 @@ from pathlib import Path
 import psycopg2
 
 TOP = Path(__file__).resolve().parents[2]
-LTTLED = TOP / "build/coordinator/lttled"
-LTTLE = TOP / "build/coordinator/lttle"
+# LTTLE_BUILD: where lttled and lttle are, for builds with sanitizers; LTTLED_WRAPPER: a program to start lttled with.
+BUILD = Path(os.environ.get("LTTLE_BUILD", TOP / "build/coordinator"))
+LTTLED = BUILD / "lttled"
+LTTLE = BUILD / "lttle"
 IMAGE_FILE = TOP / "build/image/postgres-17-flash.oci.tar"
 IMAGE = "ghcr.io/lttle-cloud/postgres:17-flash"
 RECORDS = Path("/run/lttle-tests")

@@ -226,7 +226,7 @@ test_lock_names_are_made_printable(void **state)
 	expected[sizeof(expected) - 1] = '\0';
 	expect_name(unterminated, sizeof(unterminated), expected);
 	expect_name("a\033[2Jb\nc\177", 9, "a?[2Jb?c?");
-	expect_name("für 夜 😀", 15, "für 夜 😀");
+	expect_name("für 夜 😀", 13, "für 夜 😀");
 	expect_name("\xff\xc3(\xe2\x82\xed\xa0\x80\xc0\xaf\xc2\x9b", 12,
 				"??"
 				"("
