@@ -27,9 +27,11 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -38,12 +40,15 @@
 
 #include "base/clock.h"
 #include "host/cgroup.h"
+#include "lttle/activity_page.h"
 
-#define FIXTURE_PORT	   5432
-#define FIXTURE_ADDRESS	   "10.99.0.2"
-#define FIXTURE_LINK	   "ltwhost"
-#define FIXTURE_BACKLOG	   64
-#define FIXTURE_TIMEOUT_NS (20 * NS_PER_SECOND)
+#define FIXTURE_PORT		5432
+#define FIXTURE_ADDRESS		"10.99.0.2"
+#define FIXTURE_LINK		"ltwhost"
+#define FIXTURE_BACKLOG		64
+#define FIXTURE_TIMEOUT_NS	(20 * NS_PER_SECOND)
+#define FIXTURE_SLOTS		64
+#define FIXTURE_CLIENT_READ 0x06000000u
 
 typedef struct FixtureMachine
 {
@@ -98,6 +103,8 @@ fixture_network_start(void)
 
 	assert_int_equal(unshare(CLONE_NEWNET), 0);
 	fixture_shell("ip link set lo up");
+	/* As a machine's namespace has it. */
+	fixture_shell("echo 512 >/proc/sys/net/ipv4/tcp_child_ehash_entries");
 	assert_int_equal(pipe(ready), 0);
 	fixture.holder = fork();
 	assert_true(fixture.holder >= 0);
@@ -229,20 +236,93 @@ fixture_listen(int family)
 	return fd;
 }
 
-/* A backend: answers every message with "ok", ends at Terminate and at the end of its connection. */
+/* The activity page that the backends write, when a test wants one; set up before the server is started. */
+typedef struct FixturePage
+{
+	LttleActivityHeader header;
+	LttleActivitySlot slots[FIXTURE_SLOTS];
+	_Atomic uint32_t taken; /* behind the page's end, as far as a reader knows */
+} FixturePage;
+
+static FixturePage *fixture_page;
+
+/* What a backend of PostgreSQL keeps in my_wait_event_info. */
+static volatile uint32_t fixture_wait_event;
+
+/* Creates the page's file and maps it. */
+static inline void
+fixture_page_start(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, sizeof(FixturePage)), 0);
+	fixture_page = mmap(NULL, sizeof(FixturePage), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(fixture_page != MAP_FAILED);
+	close(fd);
+	fixture_page->header = (LttleActivityHeader){
+		.magic = LTTLE_ACTIVITY_MAGIC,
+		.version = LTTLE_ACTIVITY_VERSION,
+		.header_size = sizeof(LttleActivityHeader),
+		.slot_size = sizeof(LttleActivitySlot),
+		.slot_count = FIXTURE_SLOTS,
+		.client_read_event = FIXTURE_CLIENT_READ,
+		.transaction_hold_ms = 60000,
+	};
+}
+
+static inline LttleActivitySlot *
+fixture_take_slot(void)
+{
+	LttleActivitySlot *slot;
+
+	if (fixture_page == NULL)
+		return NULL;
+	slot = &fixture_page->slots[atomic_fetch_add(&fixture_page->taken, 1) % FIXTURE_SLOTS];
+	slot->kind = LTTLE_KIND_CLIENT;
+	slot->wait_event_address = (uint64_t) (uintptr_t) &fixture_wait_event;
+	slot->since_ns = clock_monotonic_ns();
+	slot->pid = (uint32_t) getpid();
+	return slot;
+}
+
+/*
+ * A backend: answers every message with "ok", ends at Terminate and at the end of its connection. A message that begins
+ * with 'B' keeps it in a statement for good, one with 'W' off its wait without a word on the page, as between a message
+ * and the first hook; neither is answered. Its slot is taken when the first message has come: that was the login.
+ */
 static inline void
 fixture_serve(int fd)
 {
+	LttleActivitySlot *slot = NULL;
+
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;)
 	{
+		struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
 		char bytes[64];
-		ssize_t got = read(fd, bytes, sizeof(bytes));
+		ssize_t got;
 
+		/* As PostgreSQL does it: the wait event is over before a byte is taken off the socket. */
+		fixture_wait_event = FIXTURE_CLIENT_READ;
+		poll(&poll_fd, 1, -1);
+		fixture_wait_event = 0;
+		got = read(fd, bytes, sizeof(bytes));
 		if (got <= 0 || bytes[0] == 'X')
 			_exit(0);
+		if (slot == NULL)
+			slot = fixture_take_slot();
+		if (slot != NULL)
+			slot->state = bytes[0] == 'B' ? LTTLE_STATE_ACTIVE : LTTLE_STATE_IDLE;
+		while (bytes[0] == 'B' || bytes[0] == 'W')
+			pause();
 		if (write(fd, "ok", 2) != 2)
 			_exit(0);
+		if (slot != NULL)
+		{
+			slot->since_ns = clock_monotonic_ns();
+			slot->statements++;
+		}
 	}
 }
 
