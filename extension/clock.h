@@ -19,4 +19,11 @@ lttle_clock_now_ns(void)
 	return (uint64_t) now.tv_sec * UINT64_C(1000000000) + (uint64_t) now.tv_nsec;
 }
 
+/* The instant `ms` milliseconds from now. */
+static inline uint64_t
+lttle_clock_deadline_ns(uint64_t ms)
+{
+	return lttle_clock_now_ns() + ms * LTTLE_NS_PER_MS;
+}
+
 #endif

@@ -13,6 +13,8 @@ OBJS = \
 	extension/flash_prepare.o \
 	extension/flash_state.o \
 	extension/flash_worker.o \
+	extension/flash_worker_link.o \
+	extension/flash_worker_talk.o \
 	extension/lttle_pg.o \
 	extension/settings.o \
 	extension/sql_functions.o \
