@@ -45,7 +45,7 @@ typedef enum LttleActivityState
 	LTTLE_STATE_IDLE = 2,			/* between statements, no transaction open */
 	LTTLE_STATE_ACTIVE = 3,			/* inside a statement of any kind */
 	LTTLE_STATE_IN_TRANSACTION = 4, /* a transaction is open, no statement is running */
-	LTTLE_STATE_FASTPATH = 5		/* inside a fast-path call; over when the process waits for its client again */
+	LTTLE_STATE_FASTPATH = 5		/* inside a fast-path call; if the process waits for its client: IN_TRANSACTION */
 } LttleActivityState;
 
 typedef struct LttleActivityHeader
