@@ -34,6 +34,7 @@
 #include "host/network.h"
 #include "host/rootfs.h"
 #include "host/volume.h"
+#include "root/fixture_janitor.h"
 
 #define MACHINE_UID 1234
 #define MACHINE_GID 1235
@@ -46,7 +47,6 @@ typedef struct Machine
 {
 	HostLayout layout;
 	CgroupHierarchy *cgroups;
-	char prefix[32];
 	char group[64];
 	MachineNetwork network;
 	HostVolume volume;
@@ -78,7 +78,8 @@ check(int result, const Error *err)
 static inline int
 fixture_enter_namespaces(void)
 {
-	if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (janitor_start("launch") < 0 || unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 ||
+		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 		mount("tmpfs", FIXTURE_BASE, "tmpfs", 0, "size=512m") < 0)
 	{
 		perror("namespaces of the test");
@@ -111,8 +112,7 @@ machine_set_up(void **state)
 	snprintf(m->layout.name_prefix, sizeof(m->layout.name_prefix), "lthla");
 	m->layout.subnet_address = 0x0a630000; /* 10.99.0.0 */
 	m->layout.subnet_bits = 24;
-	snprintf(m->prefix, sizeof(m->prefix), "lthla%d", (int) getpid());
-	snprintf(m->group, sizeof(m->group), "lthla%d/ns.machine", (int) getpid());
+	snprintf(m->group, sizeof(m->group), "%s/" JANITOR_GROUP_NAME, janitor_cgroup_prefix);
 	snprintf(m->run_directory, sizeof(m->run_directory), "%.250s/run", m->layout.state_directory);
 	snprintf(m->log_path, sizeof(m->log_path), "%.250s/log", m->layout.state_directory);
 	if (readlink("/proc/self/exe", m->program, sizeof(m->program) - 1) < 0)
@@ -185,7 +185,7 @@ machine_tear_down(void **state)
 	while (waitpid(-1, NULL, 0) > 0)
 		;
 	if (!machine_wait_empty() || cgroup_remove(m->cgroups, m->group, &err) < 0 ||
-		cgroup_remove(m->cgroups, m->prefix, &err) < 0 || rootfs_unmount(&m->root, &err) < 0 ||
+		cgroup_remove(m->cgroups, janitor_cgroup_prefix, &err) < 0 || rootfs_unmount(&m->root, &err) < 0 ||
 		volume_remove(&m->volume, &err) < 0 || network_remove(&m->network, &err) < 0)
 		return fixture_fail(&err);
 	if (loop_is_attached(m->volume.image_path))

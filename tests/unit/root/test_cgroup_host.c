@@ -3,6 +3,7 @@
  * group, figures that follow the processes, and nothing left at the end.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -22,11 +23,11 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "host/cgroup.h"
+#include "root/fixture_janitor.h"
 
 #define MIB (1024 * 1024)
 
 static CgroupHierarchy *hierarchy;
-static char prefix[32];
 static char group[64];
 static pid_t child; /* the one of the running test; 0 when reaped */
 
@@ -44,8 +45,7 @@ make_group(void **state)
 	Error err = {0};
 
 	(void) state;
-	snprintf(prefix, sizeof(prefix), "lthcg%d", (int) getpid());
-	snprintf(group, sizeof(group), "%s/ns.machine", prefix);
+	snprintf(group, sizeof(group), "%s/" JANITOR_GROUP_NAME, janitor_cgroup_prefix);
 	if (cgroup_create(hierarchy, group, &none, &err) < 0)
 	{
 		print_error("%s\n", err.message);
@@ -132,7 +132,7 @@ remove_group(void **state)
 	child = 0;
 	if (!wait_for_events(is_empty))
 		print_error("%s: processes remain\n", group);
-	if (cgroup_remove(hierarchy, group, &err) < 0 || cgroup_remove(hierarchy, prefix, &err) < 0)
+	if (cgroup_remove(hierarchy, group, &err) < 0 || cgroup_remove(hierarchy, janitor_cgroup_prefix, &err) < 0)
 	{
 		print_error("%s\n", err.message);
 		return -1;
@@ -343,8 +343,7 @@ test_create_takes_over_a_group(void **state)
 static void
 test_reclaim_shrinks(void **state)
 {
-	char path[] = "/tmp/lttle-test-cgroup-XXXXXX";
-	int fd = mkstemp(path);
+	int fd = open(janitor_directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	CgroupMemory before;
 	CgroupMemory after;
 	char block[65536];
@@ -353,7 +352,6 @@ test_reclaim_shrinks(void **state)
 
 	(void) state;
 	assert_true(fd >= 0);
-	unlink(path);
 	memset(block, 'x', sizeof(block));
 	writer = fork();
 	if (writer == 0)
@@ -399,6 +397,11 @@ main(void)
 	Error err = {0};
 	int failed;
 
+	if (janitor_start("cgroup") < 0)
+	{
+		perror("janitor");
+		return 1;
+	}
 	alarm(300);
 	if (cgroup_hierarchy_open("/sys/fs/cgroup", &hierarchy, &err) < 0)
 	{

@@ -24,6 +24,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "host/network.h"
+#include "root/fixture_janitor.h"
 
 static HostLayout layout = {.subnet_address = 0x0a630000 /* 10.99.0.0 */, .subnet_bits = 24};
 static MachineNetwork network;
@@ -39,7 +40,7 @@ static int
 plan(void **state)
 {
 	(void) state;
-	strcpy(layout.run_directory, "/tmp/lttle-test-network-XXXXXX");
+	snprintf(layout.run_directory, sizeof(layout.run_directory), "%s/XXXXXX", janitor_directory);
 	if (mkdtemp(layout.run_directory) == NULL)
 		return -1;
 	strcpy(layout.name_prefix, "lth");
@@ -276,6 +277,11 @@ main(void)
 		with_plan(test_nothing_stays), with_plan(test_two_machines),	 with_plan(test_failure_leaves_nothing),
 	};
 
+	if (janitor_start("network") < 0)
+	{
+		perror("janitor");
+		return 1;
+	}
 	/* The "host" is a network and a mount namespace of the test: nothing of it outlives the test, however it ends. */
 	if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 	{

@@ -19,8 +19,9 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "host/rootfs.h"
+#include "root/fixture_janitor.h"
 
-static char base[64];
+static char base[80];
 static char image[128];
 static char machine_directory[128];
 static RootfsPlan plan;
@@ -36,7 +37,7 @@ static int
 set_up(void **state)
 {
 	(void) state;
-	strcpy(base, "/tmp/lttle-test-rootfs-XXXXXX");
+	snprintf(base, sizeof(base), "%s/XXXXXX", janitor_directory);
 	if (mkdtemp(base) == NULL)
 		return -1;
 	/* Digests have a colon; commas and backslashes are what a user's path may have. */
@@ -174,6 +175,11 @@ main(void)
 		with_plan(test_missing_image),
 	};
 
+	if (janitor_start("rootfs") < 0)
+	{
+		perror("janitor");
+		return 1;
+	}
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 	{
 		perror("unshare");

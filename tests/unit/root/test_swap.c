@@ -16,10 +16,10 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "host/swap.h"
+#include "root/fixture_janitor.h"
 
 #define MIB UINT64_C(1048576)
 
-static char directory[64];
 static char record[128];
 
 static void
@@ -33,10 +33,7 @@ static int
 set_up(void **state)
 {
 	(void) state;
-	strcpy(directory, "/tmp/lttle-test-swap-XXXXXX");
-	if (mkdtemp(directory) == NULL)
-		return -1;
-	snprintf(record, sizeof(record), "%s/zram", directory);
+	snprintf(record, sizeof(record), "%s", janitor_swap_record);
 	return 0;
 }
 
@@ -51,7 +48,7 @@ tear_down(void **state)
 		print_error("%s\n", err.message);
 		return -1;
 	}
-	return file_remove_tree(directory, NULL);
+	return 0;
 }
 
 static uint64_t
@@ -198,7 +195,7 @@ test_failure_leaves_nothing(void **state)
 	assert_true(strlen(err.message) > 0);
 	assert_int_equal(access(record, F_OK), -1);
 	assert_int_equal(count_devices(), devices);
-	snprintf(record, sizeof(record), "%s/no/such/directory", directory);
+	snprintf(record, sizeof(record), "%s/no/such/directory", janitor_directory);
 	assert_int_equal(swap_zram_create(64 * MIB, record, &number, &err), -ENOENT);
 	assert_int_equal(count_devices(), devices);
 }
@@ -214,6 +211,11 @@ main(void)
 		with_record(test_failure_leaves_nothing),
 	};
 
+	if (janitor_start("swap") < 0)
+	{
+		perror("janitor");
+		return 1;
+	}
 	alarm(120);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

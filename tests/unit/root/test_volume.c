@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -25,6 +26,7 @@
 #include "base/file.h"
 #include "host/loop.h"
 #include "host/volume.h"
+#include "root/fixture_janitor.h"
 
 #define MIB UINT64_C(1048576)
 
@@ -42,7 +44,7 @@ static int
 plan(void **state)
 {
 	(void) state;
-	strcpy(layout.state_directory, "/tmp/lttle-test-volume-XXXXXX");
+	snprintf(layout.state_directory, sizeof(layout.state_directory), "%s/XXXXXX", janitor_directory);
 	if (mkdtemp(layout.state_directory) == NULL)
 		return -1;
 	volume_plan(&layout, "samples", "pgdata", &volume);
@@ -335,6 +337,7 @@ test_copy_of_the_mounts_is_no_obstacle(void **state)
 	holder = fork();
 	if (holder == 0)
 	{
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 			write(ready[1], "r", 1) != 1)
 			_exit(1);
@@ -387,6 +390,11 @@ main(void)
 		with_volume(test_missing_volume),
 	};
 
+	if (janitor_start("volume") < 0)
+	{
+		perror("janitor");
+		return 1;
+	}
 	/* Mounts of the test live in a namespace of its own, so that they go with it, however it ends. */
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 	{
