@@ -107,6 +107,7 @@ machine_judge(Machine *machine, ActivityVerdict *ret_verdict)
 		verdict_busy(ret_verdict, ACTIVITY_WORKER, error.message);
 		return;
 	}
+	activity_page_read_waits(&page, processes, process_count, false);
 	activity_judge(&page, processes, process_count, &policy, ret_verdict);
 	activity_page_clear(&page);
 }

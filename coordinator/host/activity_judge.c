@@ -74,8 +74,10 @@ session_reason(const ActivitySlot *slot, const ActivityPage *page, uint64_t now_
 			/* No hook sees a replication command: only the wait tells streaming from waiting for a command. */
 			return walsender && slot->wait != ACTIVITY_WAIT_CLIENT ? ACTIVITY_REPLICATION : ACTIVITY_NONE;
 		case LTTLE_STATE_FASTPATH:
-			/* No hook sees the end of a fast-path call either. */
-			return slot->wait == ACTIVITY_WAIT_CLIENT ? ACTIVITY_NONE : ACTIVITY_STATEMENT;
+			/* No hook sees the end of a fast-path call; one that is over and still stands here left a transaction open. */
+			if (slot->wait != ACTIVITY_WAIT_CLIENT)
+				return ACTIVITY_STATEMENT;
+			/* fall through */
 		case LTTLE_STATE_IN_TRANSACTION:
 			return activity_slot_hold_end(slot, page->transaction_hold_ms, now_ns) > now_ns ? ACTIVITY_TRANSACTION
 																							: ACTIVITY_NONE;
@@ -159,7 +161,7 @@ slot_idle_since(const ActivitySlot *slot, const ActivityPage *page, uint64_t now
 
 	if (!activity_slot_is_session(slot) && !(slot->kind == LTTLE_KIND_BACKGROUND_WORKER && slot->statements > 0))
 		return 0;
-	if (slot->state != LTTLE_STATE_IN_TRANSACTION)
+	if (slot->state != LTTLE_STATE_IN_TRANSACTION && slot->state != LTTLE_STATE_FASTPATH)
 		return since_ns;
 	hold_end = activity_slot_hold_end(slot, page->transaction_hold_ms, now_ns);
 	return hold_end < now_ns ? hold_end : now_ns;

@@ -41,7 +41,7 @@ def test_app_get_is_the_guides_listing(host, deployed):
         "                     POSTGRES_PASSWORD = password\n"
         "                     POSTGRES_USER = user\n"
         "            volumes: samples/pgdata → /var/lib/postgresql/data\n"
-        "       dependencies: \n"
+        "       dependencies:\n"
         "           services: access: tcp://postgresql-access.samples.svc.lttle.local:5432 → :5432\n"
     )
 
@@ -94,11 +94,12 @@ def test_psql_wakes_it_and_it_sleeps_again(host, deployed):
     before = machine(host)
     assert before["phase"] == "suspended"
     connection = harness.psycopg2.connect(host=before["address"], user="user", password="password", dbname="db")
+    connection.autocommit = True
     assert harness.rows(connection, "SELECT 6 * 7") == [(42,)]
     after = machine(host)
     assert after["phase"] == "ready"
     assert after["wakes"] == before["wakes"] + 1
-    client = connection.get_dsn_parameters() and harness.rows(
+    client = harness.rows(
         connection, "SELECT host(inet_client_addr()) || ':' || inet_client_port()")[0][0]
     assert client in after["woken-by"]
     assert "connection" in after["awake-because"]

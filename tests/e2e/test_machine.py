@@ -99,7 +99,7 @@ def test_a_full_volume_is_an_error_and_not_the_end(host):
         session.close()
         wait_until("the server to answer", lambda: answers(server))
         assert server.query("SELECT n FROM kept") == [(1,)]
-        server.query("TRUNCATE filler")
+        server.query("DROP TABLE filler")
         server.query("INSERT INTO kept VALUES (2)")
         assert server.query("SELECT count(*) FROM kept") == [(2,)]
         server.wait("suspended")

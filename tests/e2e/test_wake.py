@@ -164,6 +164,6 @@ def test_cancel_requests_work_on_a_server_that_slept(database):
 
 def test_client_address_is_the_clients_own(database):
     session = database.connect()
-    local = session.get_dsn_parameters() and socket.socket(fileno=socket.dup(session.fileno())).getsockname()[0]
+    local = socket.socket(fileno=socket.dup(session.fileno())).getsockname()[0]
     assert rows(session, "SELECT host(inet_client_addr())") == [(local,)]
     session.close()

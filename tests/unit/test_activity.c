@@ -413,6 +413,8 @@ test_fastpath_is_judged_by_its_wait(void **state)
 	slot.wait = ACTIVITY_WAIT_OTHER;
 	assert_int_equal(judge_one(slot), ACTIVITY_STATEMENT);
 	slot.wait = ACTIVITY_WAIT_CLIENT;
+	assert_int_equal(judge_one(slot), ACTIVITY_TRANSACTION); /* the call is over and left one open */
+	slot.since_ns = NOW_NS - 61 * NS_PER_SECOND;
 	assert_int_equal(judge_one(slot), ACTIVITY_NONE);
 }
 
