@@ -1,0 +1,95 @@
+/*
+ * The gate of a machine that is on disk: nobody is there to answer, and still nobody is turned away.
+ *
+ * Open sessions: their packets are dropped in both directions by an nftables set in the machine's own network namespace
+ * (never reset), from before the dump until after the restore. A packet with data on one of them, seen by a packet
+ * socket, knocks; the frames seen are kept and replayed after the restore, so that no client waits for its own
+ * retransmission.
+ *
+ * New connections: a stub listener on each port that the machine listened on, in its namespace, with SO_REUSEPORT and
+ * tcp_migrate_req=1. A connection that waits there and has sent data knocks; it is handed to the restored server by
+ * closing the stub. A bare probe knocks nowhere.
+ */
+#ifndef HOST_GATE_H
+#define HOST_GATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "host/door.h"
+#include "host/sockets.h"
+
+struct event_base;
+
+/* A TCP connection of the machine, by its four-tuple; IPv4 and IPv6. */
+typedef struct GateSession
+{
+	struct sockaddr_storage local;
+	struct sockaddr_storage peer;
+} GateSession;
+
+typedef struct GatePort
+{
+	struct sockaddr_storage address; /* as the server was bound: 0.0.0.0, ::, or one address; with port */
+	bool v6_only;
+	int backlog;
+} GatePort;
+
+/* What a gate needs to be opened again by another coordinator; stored with the snapshot as JSON ("gate.json"). */
+typedef struct GatePlan
+{
+	GateSession *sessions;
+	size_t session_count;
+	GatePort *ports;
+	size_t port_count;
+} GatePlan;
+
+typedef struct Gate Gate;
+
+/* Reads what the frozen machine's sockets say into a plan. */
+int gate_plan_from_sockets(const SocketSet *sockets, GatePlan *ret_plan, Error *err) MUST_CHECK;
+int gate_plan_save(const GatePlan *plan, const char *path, Error *err) MUST_CHECK; /* written aside, renamed, synced */
+int gate_plan_load(const char *path, GatePlan *ret_plan, Error *err) MUST_CHECK;   /* untrusted */
+void gate_plan_clear(GatePlan *plan);
+
+typedef struct GateSpec
+{
+	struct event_base *loop;
+	int namespace_fd;	   /* borrowed during the call */
+	const char *host_link; /* the host's end of the veth pair */
+	const GatePlan *plan;  /* copied */
+	/* Called in the loop, once, when a client must be served. */
+	DoorKnocked knocked;
+	void *context;
+} GateSpec;
+
+/*
+ * Before the dump, while the machine is frozen: drops the sessions' packets and opens the stubs beside the server's own
+ * listeners (whose duplicates get SO_REUSEPORT and owner 0:0, see the recipe), so that there is no moment at which a
+ * client is refused. listeners: the duplicates, borrowed.
+ * After a restart of the coordinator, or with no server: listeners NULL.
+ */
+int gate_close(const GateSpec *spec, const SocketSet *listeners, Gate **ret_gate, Error *err) MUST_CHECK;
+
+/* What the dump leaves in the namespace once the frozen processes were killed: half-closed sockets of the locked
+ * sessions, which would make the restore fail with EADDRNOTAVAIL. Destroys them (SOCK_DESTROY) with output dropped. */
+int gate_clear_sockets(const Gate *gate, Error *err) MUST_CHECK;
+
+/*
+ * After the restore: hands pending connections over to the server's listeners, lets the sessions' packets pass, replays
+ * the frames that were seen, and frees the gate. Also after a dump that failed, with the machine thawed.
+ */
+int gate_open(Gate *gate, Error *err) MUST_CHECK;
+
+/*
+ * For a cold start in place of a restore: the sessions are lost, so their packets pass again and get their reset; the
+ * stubs stay until the server listens, then gate_open hands over.
+ */
+int gate_drop_sessions(Gate *gate, Error *err) MUST_CHECK;
+
+/* Lets go of stubs, sockets and the nft table without replaying: the machine is deleted. NULL: nothing. */
+void gate_free(Gate *gate);
+
+#endif
