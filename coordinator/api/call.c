@@ -437,9 +437,11 @@ call_prepare(ApiCall *call, Error *err)
 		return error_set(err, -EINVAL, "the query is not readable: %.200s", query);
 	TAILQ_FOREACH(pair, &call->query, next)
 	{
-		if (!query_is_allowed(call->match.route->query, pair->key))
-			return error_set(err, -EINVAL, "'%.64s' is not known here; known is %s", pair->key,
-							 call->match.route->query != NULL ? call->match.route->query : "nothing");
+		const char *known = call->match.route->query;
+
+		if (!query_is_allowed(known, pair->key))
+			return error_set(err, -EINVAL, "'%.64s' is not known here; this path takes %s", pair->key,
+							 known != NULL ? known : "nothing behind a '?'");
 	}
 	return 0;
 }

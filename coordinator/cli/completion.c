@@ -10,6 +10,7 @@
 
 /* Lines that begin with '@' are filled in. */
 static const char *const script[] = {
+	"# shellcheck shell=bash",
 	"# Completion of lttle for bash, printed by `lttle completion bash`: source it, or install it as",
 	"# /usr/share/bash-completion/completions/lttle.",
 	"_lttle() {",
