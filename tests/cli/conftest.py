@@ -74,6 +74,10 @@ class Coordinator:
     def expect(self, line):
         wait_until(f"'{line}' in {self.lines}", lambda: line in self.lines)
 
+    def expect_all(self, lines):
+        wait_until(f"nothing but {lines}", lambda: len(self.lines) > len(lines))
+        assert self.lines[1:] == lines
+
     def stop(self):
         """Ends it in order, and asserts that it was still alive and left nothing."""
         assert self.process.poll() is None, "the coordinator has died: " + self.process.stderr.read()

@@ -206,13 +206,12 @@ def test_log_follow_until_the_log_goes(coordinator):
     connection.close()
 
 
-def open_files(coordinator):
-    directory = f"/proc/{coordinator.process.pid}/fd"
-    return sorted(os.readlink(f"{directory}/{name}") for name in os.listdir(directory))
+def count_open_files(coordinator):
+    return len(os.listdir(f"/proc/{coordinator.process.pid}/fd"))
 
 
 def test_log_follow_ends_with_the_client(coordinator):
-    before = len(open_files(coordinator))
+    before = count_open_files(coordinator)
     for _ in range(5):
         connection, response = follow(coordinator)
         assert response.read1() == b"one\ntwo\nthree\n"
@@ -222,7 +221,7 @@ def test_log_follow_ends_with_the_client(coordinator):
     client.sendall(f"GET {SAMPLES}/machines/postgresql/logs?follow=true HTTP/1.1\r\n\r\n".encode())
     client.recv(1)
     client.close()
-    wait_until("all descriptors to be closed", lambda: len(open_files(coordinator)) == before)
+    wait_until("all descriptors to be closed", lambda: count_open_files(coordinator) == before)
 
 
 def test_a_reader_that_does_not_read_costs_little(coordinator):
@@ -361,7 +360,7 @@ def test_headers_have_a_limit(coordinator):
     b"GET / HTTP/9.9\r\n\r\n", b"\r\n" * 1000, b"GET /v1/version HTTP/1.1\r\nno colon\r\n\r\n", b"FOO / HTTP/1.1\r\n\r\n",
     b"GET http://[::1/ HTTP/1.1\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\n\r\n", b"GET * HTTP/1.1\r\n\r\n",
     b"GET /v1/%zz HTTP/1.1\r\n\r\n", b"GET /v1/apps?%zz=%00&&&=x HTTP/1.1\r\n\r\n", bytes(range(256)) * 20,
-])
+], ids=range(14))
 def test_garbage_harms_nobody(coordinator, garbage):
     client = coordinator.connect()
     client.sendall(garbage)

@@ -95,7 +95,7 @@ def test_deleting_says_what_the_guide_says(coordinator):
     ends(coordinator.cli("app", "delete", "--ns", "samples", "postgresql", "-y"), OK,
          "App 'postgresql' has been deleted.\n")
     ends(coordinator.cli("volume", "rm", "--ns", "samples", "pgdata", "-y"), OK, "Volume 'pgdata' has been deleted.\n")
-    assert coordinator.lines[1:] == ["delete app samples/postgresql", "delete volume samples/pgdata"]
+    coordinator.expect_all(["delete app samples/postgresql", "delete volume samples/pgdata"])
 
 
 def test_logs_take_a_prefix_as_in_the_guide(coordinator):
@@ -290,7 +290,7 @@ def test_changes(coordinator):
     ends(coordinator.cli("machine", "wake", "--ns", "n", "a b/ü"), OK, "Machine 'a b/ü' is awake.\n")
     ends(coordinator.cli("image", "import", "x:1", "oci:/a"), OK,
          "Image 'x:1' has been imported (sha256:0123456789ab).\n")
-    assert coordinator.lines[1:] == ["restart n/a", "suspend n/a", "wake n/a b/ü", "import oci:/a"]
+    coordinator.expect_all(["restart n/a", "suspend n/a", "wake n/a b/ü", "import oci:/a"])
 
 
 def test_wait(coordinator):
@@ -319,7 +319,7 @@ def test_deleting_asks(coordinator):
         session.expect(b"Delete volume 'pgdata' in namespace 'default', with its data? [y/N] ")
         session.type(answer)
         assert session.end() == code
-    assert coordinator.lines[1:] == ["delete volume default/pgdata"]
+    coordinator.expect_all(["delete volume default/pgdata"])
 
 
 # ---- the command line ----

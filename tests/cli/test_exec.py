@@ -137,7 +137,7 @@ def test_stopping_the_server_ends_programs(start):
     coordinator = start()
     program = Exec(coordinator, "postgresql", "sleep", "1000")
     coordinator.stop()
-    assert "exec cancelled" in coordinator.lines
+    coordinator.expect("exec cancelled")
     assert program.client.recv(1) == b""
 
 
@@ -207,7 +207,7 @@ def test_bodies_that_are_refused(coordinator, body):
 @pytest.mark.parametrize("bytes_", [
     b"\xff\0\0\0\0", frame(STDOUT, b"x"), frame(EXIT, b"\0\0\0\0"), frame(RESIZE, b"abc"), frame(STDIN_EOF, b"x"),
     b"\x00\x00\x01\x00\x01" + b"x" * 65537, b"GET / HTTP/1.1\r\n\r\n",
-])
+], ids=range(7))
 def test_what_is_no_frame_ends_it(coordinator, bytes_):
     program = Exec(coordinator, "postgresql", "sleep", "1000", stdin=True)
     program.client.sendall(bytes_)

@@ -39,6 +39,7 @@ struct Engine
 	Deployed deployed[16];
 	size_t deployed_count;
 	EngineExec *execs;
+	struct Later *laters;
 };
 
 static const char fixtures[] =
@@ -248,6 +249,8 @@ engine_log_path(Engine *engine, const char *name_space, const char *name, char r
 
 typedef struct Later
 {
+	Engine *engine;
+	struct Later *next;
 	struct event *event;
 	EngineDone done;
 	void *context;
@@ -260,10 +263,14 @@ static void
 later_run(evutil_socket_t fd, short what, void *context)
 {
 	Later *later = context;
+	Later **place = &later->engine->laters;
 	Error error = {0};
 
 	(void) fd;
 	(void) what;
+	while (*place != later)
+		place = &(*place)->next;
+	*place = later->next;
 	if (later->result < 0)
 		error_set(&error, later->result, "%s: fails on purpose", later->name);
 	later->done(later->context, later->result, later->body, &error);
@@ -279,7 +286,8 @@ answer_later(Engine *engine, const char *name, json_t *body, EngineDone done, vo
 	Later *later = memory_allocate(sizeof(*later));
 	struct timeval delay = {.tv_sec = strcmp(name, "slow") == 0 ? 3600 : 0};
 
-	*later = (Later){.done = done, .context = context, .body = body};
+	*later = (Later){.engine = engine, .next = engine->laters, .done = done, .context = context, .body = body};
+	engine->laters = later;
 	snprintf(later->name, sizeof(later->name), "%s", name);
 	for (size_t i = 0; i < sizeof(failing_names) / sizeof(failing_names[0]); i++)
 	{
@@ -599,6 +607,26 @@ handle_term(evutil_socket_t fd, short what, void *context)
 	event_base_loopbreak(context);
 }
 
+/* As engine_free does it: what is under way is answered, nobody waits for programs. */
+static void
+engine_end(Engine *engine)
+{
+	while (engine->laters != NULL)
+	{
+		engine->laters->result = -ECANCELED;
+		later_run(-1, 0, engine->laters);
+	}
+	while (engine->execs != NULL)
+	{
+		EngineExec *exec = engine->execs;
+
+		engine->execs = exec->next;
+		free(exec);
+	}
+	for (size_t i = 0; i < engine->deployed_count; i++)
+		json_decref(engine->deployed[i].spec);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -630,10 +658,9 @@ main(int argc, char **argv)
 	say("%s", "ready");
 	event_base_dispatch(engine.loop);
 	api_server_free(server);
+	engine_end(&engine);
 	event_free(children);
 	event_free(term);
 	event_base_free(engine.loop);
-	for (size_t i = 0; i < engine.deployed_count; i++)
-		json_decref(engine.deployed[i].spec);
 	return 0;
 }
