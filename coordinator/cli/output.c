@@ -232,17 +232,18 @@ void
 table_print(Table *table)
 {
 	size_t *widths = memory_allocate(table->columns * sizeof(size_t));
+	size_t column = 0;
 
 	for (size_t i = 0; i < table->columns; i++)
 		widths[i] = table_column_width(table, i);
 	for (size_t i = 0; i < table->count; i++)
 	{
-		size_t column = i % table->columns;
 		bool last = column + 1 == table->columns;
 		int padding = (int) (widths[column] - text_width(table->cells[i]) + COLUMN_GAP);
 
 		printf("%s%*s", table->cells[i], last ? 0 : padding, last ? "\n" : "");
 		free(table->cells[i]);
+		column = last ? 0 : column + 1;
 	}
 	free(widths);
 	free(table->cells);
