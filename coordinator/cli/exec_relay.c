@@ -23,8 +23,9 @@ typedef struct Relay
 	const ExecRelaySpec *spec;
 	int socket_fd;
 	bool input_open;
+	bool resized; /* the coordinator does not know the window's size yet */
 	/* on its way to the coordinator */
-	uint8_t sending[2 * FRAME_HEADER_BYTES + PIECE_BYTES + 4];
+	uint8_t sending[FRAME_HEADER_BYTES + PIECE_BYTES];
 	size_t sending_bytes;
 	size_t sent_bytes;
 	/* come from it, not yet a whole frame */
@@ -42,15 +43,15 @@ relay_is_sending(const Relay *relay)
 	return relay->sent_bytes < relay->sending_bytes;
 }
 
+/* Only while nothing else is being sent. */
 static void
 relay_queue_frame(Relay *relay, FrameType type, const void *payload, size_t size)
 {
-	if (!relay_is_sending(relay))
-		relay->sending_bytes = relay->sent_bytes = 0;
-	frame_header_write(type, size, relay->sending + relay->sending_bytes);
+	frame_header_write(type, size, relay->sending);
 	if (size > 0)
-		memcpy(relay->sending + relay->sending_bytes + FRAME_HEADER_BYTES, payload, size);
-	relay->sending_bytes += FRAME_HEADER_BYTES + size;
+		memcpy(relay->sending + FRAME_HEADER_BYTES, payload, size);
+	relay->sent_bytes = 0;
+	relay->sending_bytes = FRAME_HEADER_BYTES + size;
 }
 
 static int
@@ -176,7 +177,6 @@ static void
 relay_take_signal(Relay *relay)
 {
 	struct signalfd_siginfo info;
-	uint8_t payload[4];
 
 	if (read(relay->spec->signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
@@ -184,12 +184,7 @@ relay_take_signal(Relay *relay)
 		terminal_make_raw_again();
 	if (info.ssi_signo == SIGWINCH || info.ssi_signo == SIGCONT)
 	{
-		/* One that finds the line busy is lost only if nothing follows: the room is for one piece and one size. */
-		if (!relay->spec->terminal)
-			return;
-		frame_size_write(terminal_size(), payload);
-		if (relay->sending_bytes + FRAME_HEADER_BYTES + sizeof(payload) <= sizeof(relay->sending))
-			relay_queue_frame(relay, FRAME_RESIZE, payload, sizeof(payload));
+		relay->resized = relay->spec->terminal;
 		return;
 	}
 	relay->over = true;
@@ -197,24 +192,38 @@ relay_take_signal(Relay *relay)
 	relay->value = (int) info.ssi_signo;
 }
 
+static void
+relay_tell_size(Relay *relay)
+{
+	uint8_t payload[4];
+
+	frame_size_write(terminal_size(), payload);
+	relay_queue_frame(relay, FRAME_RESIZE, payload, sizeof(payload));
+	relay->resized = false;
+}
+
 static int
 relay_turn(Relay *relay)
 {
-	bool sending = relay_is_sending(relay);
-	struct pollfd fds[3] = {
-		{.fd = relay->socket_fd, .events = (short) (POLLIN | (sending ? POLLOUT : 0))},
-		{.fd = relay->spec->signal_fd, .events = POLLIN},
-		{.fd = relay->input_open && !sending ? STDIN_FILENO : -1, .events = POLLIN},
-	};
+	bool sending;
+	struct pollfd fds[3];
 	int result = 0;
+
+	if (relay->resized && !relay_is_sending(relay))
+		relay_tell_size(relay);
+	sending = relay_is_sending(relay);
+	fds[0] = (struct pollfd){.fd = relay->socket_fd, .events = (short) (POLLIN | (sending ? POLLOUT : 0))};
+	fds[1] = (struct pollfd){.fd = relay->spec->signal_fd, .events = POLLIN};
+	fds[2] = (struct pollfd){.fd = relay->input_open && !sending ? STDIN_FILENO : -1, .events = POLLIN};
 
 	if (poll(fds, 3, -1) < 0)
 		return errno == EINTR ? 0 : error_set_errno(relay->err, errno, "poll");
 	if (fds[1].revents != 0)
 		relay_take_signal(relay);
-	if (result == 0 && (fds[0].revents & POLLOUT) != 0)
+	if ((fds[0].revents & POLLOUT) != 0)
 		result = relay_send(relay);
-	if (result == 0 && fds[2].revents != 0)
+	/* The size first: what is typed after a resize is read by a program that knows it. */
+	if (result == 0 && fds[2].revents != 0 && !relay->resized)
 		result = relay_read_input(relay);
 	if (result == 0 && !relay->over && (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0)
 		result = relay_receive(relay);
