@@ -74,7 +74,8 @@ session_reason(const ActivitySlot *slot, const ActivityPage *page, uint64_t now_
 			/* No hook sees a replication command: only the wait tells streaming from waiting for a command. */
 			return walsender && slot->wait != ACTIVITY_WAIT_CLIENT ? ACTIVITY_REPLICATION : ACTIVITY_NONE;
 		case LTTLE_STATE_FASTPATH:
-			/* No hook sees the end of a fast-path call; one that is over and still stands here left a transaction open. */
+			/* No hook sees the end of a fast-path call; one that is over and still stands here left a transaction open.
+			 */
 			if (slot->wait != ACTIVITY_WAIT_CLIENT)
 				return ACTIVITY_STATEMENT;
 			/* fall through */

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -190,79 +191,92 @@ test_child_that_dies(void **state)
 	assert_int_equal(exited.result, -EIO);
 }
 
-/* The child of a test: tells its own and its helper's number through a pipe, then waits for ever. */
+/* The numbers of a child and of its own child; shared memory, because a job keeps no descriptor of its parent's. */
+typedef struct Group
+{
+	_Atomic pid_t pids[2];
+} Group;
+
+static Group *
+group_new(void)
+{
+	Group *group = mmap(NULL, sizeof(*group), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(group, MAP_FAILED);
+	return group;
+}
+
+/* The child of a test: tells its own and its helper's number, then waits for ever. */
 static int
 never_end(const void *input, void *output, Error *err)
 {
-	const int *report_fd = input;
-	pid_t pids[2] = {getpid(), fork()};
+	Group *group = (Group *) input;
+	pid_t helper = fork();
 
 	(void) output;
 	(void) err;
-	if (pids[1] != 0 && write(*report_fd, pids, sizeof(pids)) < 0)
-		return -EIO;
+	if (helper != 0)
+	{
+		group->pids[0] = getpid();
+		group->pids[1] = helper;
+	}
 	alarm(100); /* should the test die */
 	for (;;)
 		pause();
 }
 
 static bool
+is_told(void *context)
+{
+	return ((Group *) context)->pids[1] != 0;
+}
+
+static bool
 is_gone(void *context)
 {
 	/* No zombie either: the reaper of this process has taken it. */
-	return kill(*(const pid_t *) context, 0) < 0;
+	return kill(*(_Atomic pid_t *) context, 0) < 0;
 }
 
 static void
-assert_group_dies(const int report[2])
+assert_group_dies(Group *group)
 {
-	pid_t pids[2];
-	struct pollfd readable = {.fd = report[0], .events = POLLIN};
-
-	assert_int_equal(poll(&readable, 1, 20000), 1);
-	assert_int_equal(read(report[0], pids, sizeof(pids)), sizeof(pids));
-	assert_true(loop_run_until(loop, is_gone, &pids[0]));
-	assert_true(loop_run_until(loop, is_gone, &pids[1]));
+	assert_true(is_told(group));
+	assert_true(loop_run_until(loop, is_gone, &group->pids[0]));
+	assert_true(loop_run_until(loop, is_gone, &group->pids[1]));
+	munmap(group, sizeof(*group));
 }
 
 static void
 test_deadline_ends_the_group(void **state)
 {
 	Outcome outcome = {0};
-	int report[2];
-	JobSpec spec = spec_of(never_end, report + 1, &outcome);
+	Group *group = group_new();
+	JobSpec spec = spec_of(never_end, group, &outcome);
 
 	(void) state;
-	assert_int_equal(pipe2(report, O_CLOEXEC), 0);
 	spec.timeout_ms = 500;
 	run(spec, &outcome);
 	assert_int_equal(outcome.result, -ETIMEDOUT);
 	assert_string_equal(outcome.error.message, "samples/postgresql: test: took too long and was ended");
-	assert_group_dies(report);
-	close(report[0]);
-	close(report[1]);
+	assert_group_dies(group);
 }
 
 static void
 test_cancel(void **state)
 {
 	Outcome outcome = {0};
-	int report[2];
-	JobSpec spec = spec_of(never_end, report + 1, &outcome);
-	struct pollfd readable;
+	Group *group = group_new();
+	JobSpec spec = spec_of(never_end, group, &outcome);
 	Job *job;
 
 	(void) state;
 	job_cancel(NULL);
-	assert_int_equal(pipe2(report, O_CLOEXEC), 0);
 	assert_int_equal(job_start(loop, &spec, &job, NULL), 0);
-	readable = (struct pollfd){.fd = report[0], .events = POLLIN};
-	assert_int_equal(poll(&readable, 1, 20000), 1);
+	assert_true(loop_run_until(loop, is_told, group));
 	job_cancel(job);
-	assert_group_dies(report);
+	assert_group_dies(group);
 	assert_int_equal(outcome.calls, 0);
-	close(report[0]);
-	close(report[1]);
 }
 
 /* A result that is there already when the job is cancelled is dropped. */
