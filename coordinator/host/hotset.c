@@ -26,6 +26,7 @@
 #define PAGEMAP_ENTRIES_AT_ONCE 4096
 #define PAGEMAP_PRESENT			(UINT64_C(1) << 63)
 #define PAGEMAP_FILE_OR_SHARED	(UINT64_C(1) << 61)
+#define MAPPING_MAX_BYTES		(UINT64_C(1) << 40) /* more is only reserved; looking at every page would never end */
 #define PAGE_LIST_MAX			(1u << 20) /* far beyond any hot set; bounds what a big machine makes us hold */
 #define RESTORE_PAGES_AT_ONCE	512
 
@@ -66,7 +67,7 @@ search_mapping(void *context, const Mapping *mapping)
 	PageSearch *search = context;
 	uint64_t entries[PAGEMAP_ENTRIES_AT_ONCE];
 
-	if (!mapping->readable)
+	if (!mapping->readable || mapping->end - mapping->begin > MAPPING_MAX_BYTES)
 		return true;
 	for (uint64_t address = mapping->begin; address < mapping->end;)
 	{

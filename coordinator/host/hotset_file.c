@@ -111,7 +111,7 @@ ranges_are_sane(const HotRanges *ranges)
 		const HotRange *range = &ranges->items[i];
 
 		if (range->address % page_bytes != 0 || range->address < end || range->pages == 0 ||
-			range->pages > (INT64_MAX - range->address % INT64_MAX) / page_bytes)
+			range->address > INT64_MAX || range->pages > (INT64_MAX - range->address) / page_bytes)
 			return false;
 		end = range->address + range->pages * page_bytes;
 	}

@@ -1,6 +1,7 @@
 /*
  * Duplicates of a frozen server's sockets, what sock_diag says, and the last look over a real machine (needs root).
  */
+#include "fixture_janitor.h"
 #include "fixture_machine.h"
 
 #include <sys/stat.h>
@@ -9,8 +10,7 @@
 #include "host/quiesce.h"
 #include "host/sockets.h"
 
-static char directory[] = "/tmp/lttle-sockets-XXXXXX";
-static char page_path[64];
+static char page_path[96];
 static SocketSet sockets;
 
 static void
@@ -536,9 +536,7 @@ static int
 group_setup(void **state)
 {
 	(void) state;
-	if (mkdtemp(directory) == NULL)
-		return -1;
-	snprintf(page_path, sizeof(page_path), "%s/activity", directory);
+	snprintf(page_path, sizeof(page_path), "%s/activity", janitor_directory);
 	fixture_network_start();
 	return fixture_group_start();
 }
@@ -547,8 +545,6 @@ static int
 group_teardown(void **state)
 {
 	(void) state;
-	unlink(page_path);
-	rmdir(directory);
 	return fixture_stop();
 }
 
@@ -579,5 +575,7 @@ main(void)
 	};
 
 	alarm(300);
+	if (janitor_start("sockets") < 0)
+		return 1;
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
