@@ -19,7 +19,7 @@
 
 /* The program's own, for its tests to use: no other run has them. */
 static char janitor_directory[64];
-static char janitor_cgroup_prefix[32]; /* and the groups "ns.machine" below it */
+static char janitor_cgroup_prefix[32]; /* and the groups "ns.machine" and "pinned" below it */
 static char janitor_swap_record[96];
 
 #define JANITOR_GROUP_NAME "ns.machine"
@@ -27,17 +27,21 @@ static char janitor_swap_record[96];
 static inline void
 janitor_remove_groups(void)
 {
+	static const char *const names[] = {"/" JANITOR_GROUP_NAME, "/pinned", ""};
 	uint64_t deadline = clock_monotonic_ns() + 10 * NS_PER_SECOND;
 	CgroupHierarchy *hierarchy = NULL;
 	char group[64];
 
-	snprintf(group, sizeof(group), "%s/" JANITOR_GROUP_NAME, janitor_cgroup_prefix);
-	if (cgroup_hierarchy_open("/sys/fs/cgroup", &hierarchy, NULL) < 0 || cgroup_kill(hierarchy, group, NULL) < 0)
+	if (cgroup_hierarchy_open("/sys/fs/cgroup", &hierarchy, NULL) < 0)
 		return;
-	while (cgroup_remove(hierarchy, group, NULL) < 0 && clock_monotonic_ns() < deadline)
-		poll(NULL, 0, 5);
-	if (cgroup_remove(hierarchy, janitor_cgroup_prefix, NULL) < 0)
-		return;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	{
+		snprintf(group, sizeof(group), "%s%s", janitor_cgroup_prefix, names[i]);
+		if (cgroup_kill(hierarchy, group, NULL) < 0)
+			continue;
+		while (cgroup_remove(hierarchy, group, NULL) < 0 && clock_monotonic_ns() < deadline)
+			poll(NULL, 0, 5);
+	}
 	cgroup_hierarchy_free(hierarchy);
 }
 

@@ -4,8 +4,8 @@
  * a child reads messages and answers them, and ends at Terminate or the end of its connection).
  *
  * The test itself moves into a network namespace of its own first, so the host's links and addresses stay as they are.
- * Everything ends with the test's processes except the control group, which fixture_stop removes; that of a test that
- * was killed is removed by the next one.
+ * Everything ends with the test's processes except the control group, which fixture_stop removes, or the janitor when
+ * the test was killed.
  */
 #ifndef TESTS_FIXTURE_MACHINE_H
 #define TESTS_FIXTURE_MACHINE_H
@@ -41,6 +41,7 @@
 #include "base/clock.h"
 #include "host/cgroup.h"
 #include "lttle/activity_page.h"
+#include "fixture_janitor.h"
 
 #define FIXTURE_PORT		5432
 #define FIXTURE_ADDRESS		"10.99.0.2"
@@ -157,56 +158,19 @@ fixture_remove_group(const char *group)
 	}
 }
 
-/* Removes the groups of tests that were killed. */
-static inline void
-fixture_sweep(void)
-{
-	static const char *const roots[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/memory"};
-
-	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++)
-	{
-		DIR *directory = opendir(roots[i]);
-		struct dirent *entry;
-
-		while (directory != NULL && (entry = readdir(directory)) != NULL)
-		{
-			char program[64];
-			char group[64];
-			int pid;
-			int length = 0;
-
-			if (sscanf(entry->d_name, "ltw%d%n", &pid, &length) != 1 || entry->d_name[length] != '\0')
-				continue;
-			/* A zombie has no program any more. */
-			snprintf(program, sizeof(program), "/proc/%d/exe", pid);
-			if (access(program, F_OK) == 0)
-				continue;
-			for (const char *const *child = (const char *const[]){"/ns.machine", "/pinned", "", NULL}; *child != NULL;
-				 child++)
-			{
-				snprintf(group, sizeof(group), "ltw%d%s", pid, *child);
-				fixture_remove_group(group);
-			}
-		}
-		if (directory != NULL)
-			closedir(directory);
-	}
-}
-
 static inline int
 fixture_group_start(void)
 {
 	CgroupLimits none = {0};
 	Error err = {0};
 
-	snprintf(fixture.prefix, sizeof(fixture.prefix), "ltw%d", (int) getpid());
-	snprintf(fixture.group, sizeof(fixture.group), "%s/ns.machine", fixture.prefix);
+	snprintf(fixture.prefix, sizeof(fixture.prefix), "%s", janitor_cgroup_prefix);
+	snprintf(fixture.group, sizeof(fixture.group), "%s/" JANITOR_GROUP_NAME, fixture.prefix);
 	if (cgroup_hierarchy_open("/sys/fs/cgroup", &fixture.cgroups, &err) < 0)
 	{
 		print_error("%s\n", err.message);
 		return -1;
 	}
-	fixture_sweep();
 	if (cgroup_create(fixture.cgroups, fixture.group, &none, &err) < 0)
 	{
 		print_error("%s\n", err.message);

@@ -674,5 +674,8 @@ main(void)
 		door_test(test_thousands_of_sessions_cost_nothing),
 	};
 
+	alarm(300);
+	if (janitor_start("door") < 0)
+		return 1;
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

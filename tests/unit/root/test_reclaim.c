@@ -3,7 +3,6 @@
  * root): the memory goes, it comes back unharmed whenever the work is ended, the hot set comes back before it is asked
  * for, and an image's files stay.
  */
-#include "fixture_janitor.h"
 #include "fixture_machine.h"
 
 #include <sys/stat.h>

@@ -1,7 +1,6 @@
 /*
  * Duplicates of a frozen server's sockets, what sock_diag says, and the last look over a real machine (needs root).
  */
-#include "fixture_janitor.h"
 #include "fixture_machine.h"
 
 #include <sys/stat.h>
