@@ -216,16 +216,19 @@ start_zram(struct event_base *loop, SwapWork *work)
 					.done = zram_created,
 					.context = work};
 	SwapState swap = {0};
+	uint64_t used_bytes;
 	Error error = {0};
 
 	if (work->settings->zram == ZRAM_OFF)
 		return;
-	/* A record means that a coordinator before us set it up and could not undo it: it is still there. */
-	if (access(work->record_path, F_OK) == 0)
+	if (swap_zram_read_used(work->record_path, &used_bytes, &error) == 0)
 	{
 		log_info("compressed swap of an earlier run is used");
 		return;
 	}
+	/* A record without its device: of a run that was killed in between, or from before a reboot. */
+	if (swap_zram_remove(work->record_path, &error) < 0)
+		log_warning("compressed swap of an earlier run not removed", "reason", error.message);
 	if (work->settings->zram == ZRAM_AUTO && swap_read(&swap, &error) == 0 && swap.total_bytes > 0)
 		return;
 	if (job_start(loop, &spec, &work->job, &error) < 0)
@@ -236,13 +239,13 @@ start_zram(struct event_base *loop, SwapWork *work)
 static void
 stop_zram(SwapWork *work)
 {
-	SwapState swap = {0};
+	uint64_t used_bytes;
 	Error error = {0};
 
 	job_cancel(work->job);
 	if (work->settings->zram == ZRAM_OFF || access(work->record_path, F_OK) < 0)
 		return;
-	if (swap_read(&swap, &error) == 0 && swap.total_bytes - swap.free_bytes > ZRAM_KEPT_BYTES)
+	if (swap_zram_read_used(work->record_path, &used_bytes, &error) == 0 && used_bytes > ZRAM_KEPT_BYTES)
 	{
 		log_info("compressed swap stays: machines sleep in it");
 		return;

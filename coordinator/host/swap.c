@@ -312,3 +312,28 @@ swap_zram_remove(const char *record_path, Error *err)
 		return error_set_errno(err, errno, "%s: remove", record_path);
 	return 0;
 }
+
+int
+swap_zram_read_used(const char *record_path, uint64_t *ret_bytes, Error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	char boot_id[BOOT_ID_BYTES];
+	char device[32];
+	Record record = {0};
+	uint64_t used_kib;
+	const char *line;
+	int result = record_read(record_path, &record, err);
+
+	if (result == 0)
+		result = boot_id_read(boot_id, err);
+	if (result == 0)
+		result = file_read("/proc/swaps", SWAPS_MAX_BYTES, &text, NULL, err);
+	if (result < 0)
+		return result;
+	snprintf(device, sizeof(device), "/dev/zram%u ", record.number);
+	line = strcmp(boot_id, record.boot_id) == 0 ? strstr(text, device) : NULL;
+	if (line == NULL || sscanf(line, "%*s %*s %*u %" SCNu64, &used_kib) != 1)
+		return error_set(err, -ENOENT, "zram%u: is no swap of this coordinator", record.number);
+	*ret_bytes = used_kib * 1024;
+	return 0;
+}

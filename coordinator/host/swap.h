@@ -30,4 +30,7 @@ int swap_zram_create(uint64_t bytes, const char *record_path, unsigned *ret_numb
  * that isn't there is no error; one from before a reboot is only removed. */
 int swap_zram_remove(const char *record_path, Error *err) MUST_CHECK;
 
+/* How much of the record's device is in use. -ENOENT when there is no record, or its device is no swap (any more). */
+int swap_zram_read_used(const char *record_path, uint64_t *ret_bytes, Error *err) MUST_CHECK;
+
 #endif

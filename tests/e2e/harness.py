@@ -111,6 +111,7 @@ def sweep(prefix, root):
         for group in sorted((base / prefix).glob("*"), reverse=True) + [base / prefix]:
             if group.is_dir():
                 wait_until(f"{group} to be removable", lambda g=group: remove_group(g), 20)
+    remove_zram(root)
     shutil.rmtree(root, ignore_errors=True)
 
 
@@ -124,6 +125,25 @@ def remove_group(group):
         return False
 
 
+def zram_device(root):
+    """The number of the zram device that the coordinator with this root has set up, or None."""
+    record = Path(root) / "run/zram"
+    fields = dict(field.split("=") for field in record.read_text().split()) if record.exists() else {}
+    this_boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return int(fields["device"]) if fields.get("boot") == this_boot else None
+
+
+def remove_zram(root):
+    """Takes a coordinator's zram device away: it leaves it where machines, also other coordinators', sleep in it."""
+    number = zram_device(root)
+    block = Path(f"/sys/block/zram{number}")
+    if number is None or not block.exists():
+        return
+    subprocess.run(["swapoff", f"/dev/zram{number}"], capture_output=True)
+    (block / "reset").write_text("1")
+    Path("/sys/class/zram-control/hot_remove").write_text(str(number))
+
+
 def sweep_dead_runs():
     """Runs that were killed: their record is there, the process that wrote it is not."""
     RECORDS.mkdir(parents=True, exist_ok=True)
@@ -133,10 +153,6 @@ def sweep_dead_runs():
             continue
         if data.get("daemon") and process_start_time(data["daemon"]) == data["daemon_start"]:
             os.kill(data["daemon"], signal.SIGKILL)
-        zram = Path(data["root"]) / "run/zram"
-        if zram.exists():
-            device = "/dev/zram" + zram.read_text().split()[0]
-            subprocess.run(["swapoff", device], capture_output=True)
         sweep(data["prefix"], Path(data["root"]))
         record.unlink()
 
