@@ -82,10 +82,11 @@ exec_environment(const Machine *machine, const char *const *extra)
 		count++;
 	environment = memory_allocate((count + 1) * sizeof(char *));
 	count = 0;
-	for (size_t i = 0; image != NULL && image[i] != NULL; i++)
-		environment[count++] = image[i];
+	/* The first of a name is the one that getenv(3) finds: the user's own TERM wins over the image's. */
 	for (size_t i = 0; extra != NULL && extra[i] != NULL; i++)
 		environment[count++] = extra[i];
+	for (size_t i = 0; image != NULL && image[i] != NULL; i++)
+		environment[count++] = image[i];
 	return environment;
 }
 
