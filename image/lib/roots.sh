@@ -51,7 +51,7 @@ root_hook_tidy='
 	set -e
 	chroot "$1" localedef -i en_US -c -f UTF-8 -A /usr/share/locale/locale.alias en_US.UTF-8
 	rm -f "$1"/etc/ssl/private/ssl-cert-snakeoil.key "$1"/etc/ssl/certs/ssl-cert-snakeoil.pem
-	rm -f "$1"/etc/apt/sources.list "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/etc/machine-id
+	rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/* "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/etc/machine-id
 	rm -rf "$1"/var/cache/* "$1"/var/log/*
 	sed -i "s/^postgres:[^:]*:/postgres:*:/" "$1/etc/shadow"'
 
