@@ -88,6 +88,7 @@ system_id=$(container_sql guide user db 'select system_identifier from pg_contro
 container_stop guide
 check_is "SIGINT stops it in order" "$status" 0
 container_start guide POSTGRES_PASSWORD=other POSTGRES_USER=other POSTGRES_DB=other
+container_login guide user
 check "a second start serves" container_ready guide
 check_is "the same cluster, its data kept" \
 	"$(container_sql guide user db 'select system_identifier, n from pg_control_system(), kept')" "$system_id|7"
@@ -128,7 +129,7 @@ files_mount() { mkdir -p "$scratch/files/root/run/secrets" && cp "$scratch"/file
 files_mount
 container_start files POSTGRES_PASSWORD_FILE=/run/secrets/password POSTGRES_USER_FILE=/run/secrets/user \
 	POSTGRES_DB_FILE=/run/secrets/db POSTGRES_INITDB_ARGS_FILE=/run/secrets/args
-container_user[files]=fuser
+container_login files fuser
 check "every variable may come from a file" container_ready files
 check_is "user, database and initdb's arguments are the files'" \
 	"$(container_sql files fuser fdb "select current_user, current_database(), current_setting('data_checksums')")" 'fuser|fdb|on'

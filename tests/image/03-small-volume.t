@@ -71,7 +71,7 @@ check "rows are there" [ "$rows" -gt 1000 ]
 container_stop v
 check_is "a full volume does not hinder an orderly stop" "$status" 0
 container_start v
-container_user[v]=user
+container_login v user
 check "a full volume does not hinder a start" container_ready v
 check_is "nothing acknowledged is lost" "$(sql 'select count(*) from rows')" "$rows"
 container_kill v

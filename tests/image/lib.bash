@@ -164,6 +164,9 @@ container_start() {
 declare -A container_pid container_user
 image_path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/17/bin
 
+# container_login NAME USER: whom container_ready tries to log in as; POSTGRES_USER otherwise.
+container_login() { container_user[$1]=$2; }
+
 # container_wait NAME: waits for its end; sets $status.
 container_wait() {
 	wait "${container_pid[$1]}"
