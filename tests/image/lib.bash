@@ -97,6 +97,7 @@ image_unpack() {
 		umoci unpack --image "$scratch/layout:image" "$cache/unpacking/bundle"
 		rm -rf "$scratch/layout"
 		mv -T "$cache/unpacking/bundle" "$dir"
+		rmdir "$cache/unpacking"
 	fi
 	exec {image_lock}>&-
 }
