@@ -278,6 +278,12 @@ cgroup_set_frozen(const CgroupHierarchy *hierarchy, const char *group, bool froz
 }
 
 int
+cgroup_freezer_path(const CgroupHierarchy *hierarchy, const char *group, char *ret_path, Error *err)
+{
+	return cgroup_path(hierarchy, CGROUP_TREE_V2, group, "", ret_path, err);
+}
+
+int
 cgroup_open_events(const CgroupHierarchy *hierarchy, const char *group, int *ret_fd, Error *err)
 {
 	char path[CGROUP_PATH_BYTES];

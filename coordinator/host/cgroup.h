@@ -74,6 +74,9 @@ int cgroup_list_processes(const CgroupHierarchy *hierarchy, const char *group, p
 /* Writes cgroup.freeze; the change is complete when cgroup_is_frozen says so. */
 int cgroup_set_frozen(const CgroupHierarchy *hierarchy, const char *group, bool frozen, Error *err) MUST_CHECK;
 
+/* The directory that the freezer's files are in, for programs that freeze on their own. path: PATH_MAX bytes. */
+int cgroup_freezer_path(const CgroupHierarchy *hierarchy, const char *group, char *ret_path, Error *err) MUST_CHECK;
+
 /*
  * Opens cgroup.events. It signals EPOLLPRI (POLLPRI) at each change of `frozen` or `populated`; the reader calls
  * cgroup_read_events on it. The caller closes the descriptor.

@@ -26,8 +26,9 @@ typedef struct SnapshotMount
 
 typedef struct SnapshotSpec
 {
-	const char *criu;	   /* program */
-	const char *directory; /* <machine directory>/snapshot */
+	const char *criu;		  /* program */
+	const char *criu_version; /* as criu_find said; NULL: the program is asked, which takes milliseconds */
+	const char *directory;	  /* <machine directory>/snapshot */
 	const CgroupHierarchy *cgroups;
 	const char *cgroup;
 	const char *network_path;	 /* pinned network namespace */
@@ -65,9 +66,18 @@ int snapshot_fingerprint(const SnapshotSpec *spec, char ret_fingerprint[72], Err
  * Dumps the frozen machine (--freeze-cgroup), leaving its processes as they are, frozen; then syncs the volumes and the
  * images, and writes the manifest. `manifest` gives image_id, extension_version and reason; the rest is filled in and
  * returned. On failure nothing that counts stays and the machine can be thawed; the message ends with the last lines
- * of CRIU's log.
+ * of CRIU's log. -EOWNERDEAD is the one exception: CRIU was killed with the processes in its hands, or did not end, and
+ * they may lie in pieces (a signal mask, an instruction): the machine has to be ended and started cold.
+ * A dump that has begun goes on to its end when the caller is killed; see snapshot_settle.
  */
 int snapshot_dump(const SnapshotSpec *spec, SnapshotManifest *manifest, Error *err) MUST_CHECK;
+
+/*
+ * For a coordinator that comes after one that was killed while it dumped: waits until that dump has ended (it counts
+ * all the same only if its manifest is there). cut_off: CRIU was killed in the middle, as with -EOWNERDEAD above. Else
+ * the processes are as they were, frozen, and can be thawed.
+ */
+int snapshot_settle(const char *directory, bool *ret_cut_off, Error *err) MUST_CHECK;
 
 /* Reads the manifest. -ENOENT: no snapshot that counts; -EBADMSG with what is wrong. */
 int snapshot_read_manifest(const char *directory, SnapshotManifest *ret_manifest, Error *err) MUST_CHECK;

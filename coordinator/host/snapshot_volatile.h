@@ -1,0 +1,19 @@
+/*
+ * Files of a machine's mounts that are in memory only, such as the activity page in its run directory: CRIU maps them
+ * again, but does not carry what they hold. Kept beside the images, so that they are there after a reboot. Used by
+ * snapshot.c alone.
+ */
+#ifndef HOST_SNAPSHOT_VOLATILE_H
+#define HOST_SNAPSHOT_VOLATILE_H
+
+#include "base/error.h"
+#include "host/snapshot.h"
+
+/* Copies the plain files of every mounted directory that lies on a tmpfs into <directory>/mount-<number>/. -EFBIG
+ * beyond 64 MiB. */
+int snapshot_save_volatile(const SnapshotSpec *spec, Error *err) MUST_CHECK;
+
+/* Brings them back, with owner and mode, whether a file is there or not. */
+int snapshot_restore_volatile(const SnapshotSpec *spec, Error *err) MUST_CHECK;
+
+#endif
