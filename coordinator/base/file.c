@@ -68,6 +68,63 @@ file_write(const char *path, const char *text, Error *err)
 	return 0;
 }
 
+static int
+write_and_sync(const char *path, const void *bytes, size_t size, mode_t mode, Error *err)
+{
+	_cleanup_fd_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+	size_t done = 0;
+
+	if (fd < 0)
+		return error_set_errno(err, errno, "%s", path);
+	while (done < size)
+	{
+		ssize_t written = write(fd, (const char *) bytes + done, size - done);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written < 0)
+			return error_set_errno(err, errno, "%s: write", path);
+		done += (size_t) written;
+	}
+	if (fsync(fd) < 0)
+		return error_set_errno(err, errno, "%s: sync", path);
+	return 0;
+}
+
+static int
+sync_directory_of(const char *path, Error *err)
+{
+	char directory[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	size_t length = slash == NULL ? 0 : (size_t) (slash - path);
+	_cleanup_fd_ int fd = -1;
+
+	snprintf(directory, sizeof(directory), "%.*s", slash == path ? 1 : (int) length, slash == NULL ? "" : path);
+	fd = open(slash == NULL ? "." : directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) < 0)
+		return error_set_errno(err, errno, "%s: sync its directory", path);
+	return 0;
+}
+
+int
+file_replace(const char *path, const void *bytes, size_t size, mode_t mode, Error *err)
+{
+	char aside[PATH_MAX];
+	int result;
+
+	if ((size_t) snprintf(aside, sizeof(aside), "%s.new", path) >= sizeof(aside))
+		return error_set_errno(err, ENAMETOOLONG, "%s", path);
+	result = write_and_sync(aside, bytes, size, mode, err);
+	if (result == 0 && rename(aside, path) < 0)
+		result = error_set_errno(err, errno, "%s: rename", aside);
+	if (result < 0)
+	{
+		unlink(aside);
+		return result;
+	}
+	return sync_directory_of(path, err);
+}
+
 int
 file_read_number(const char *path, uint64_t *ret_value, Error *err)
 {

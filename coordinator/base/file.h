@@ -14,6 +14,12 @@ int file_read(const char *path, size_t max_bytes, char **ret_text, size_t *ret_b
 /* Writes text into an existing file in one write(2), as cgroup and sysctl files want it. */
 int file_write(const char *path, const char *text, Error *err) MUST_CHECK;
 
+/*
+ * Writes a file anew so that after a crash either the old or the new one is there whole: aside as <path>.new, synced,
+ * renamed, and the directory synced.
+ */
+int file_replace(const char *path, const void *bytes, size_t size, mode_t mode, Error *err) MUST_CHECK;
+
 /* Reads a decimal number from a file such as memory.current. */
 int file_read_number(const char *path, uint64_t *ret_value, Error *err) MUST_CHECK;
 
