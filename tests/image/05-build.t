@@ -43,7 +43,7 @@ for signal in KILL TERM; do
 	wait_until 60 grep -q compiling "$scratch/build.log"
 	check "it is at work" kill -0 $builder
 	kill "-$signal" $builder
-	wait $builder
+	wait $builder 2>/dev/null
 	check "killed by $signal, it ends" [ $? -ne 0 ]
 	check "nothing of it runs on" wait_until 10 not pgrep -f -- "--inside --output $output"
 	check_is "no mount is left" "$(grep -c "$image_cache/" /proc/self/mountinfo)" 0
