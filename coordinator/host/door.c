@@ -493,6 +493,13 @@ door_open(DoorKeeper *keeper, const DoorSpec *spec, Door **ret_door, Error *err)
 }
 
 void
+door_look_soon(Door *door)
+{
+	door->look_again_ms = DOOR_LOOK_AGAIN_FIRST_MS;
+	event_active(door->look_again, EV_TIMEOUT, 0);
+}
+
+void
 door_close(Door *door)
 {
 	if (door == NULL)

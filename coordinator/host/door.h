@@ -54,6 +54,13 @@ typedef struct DoorSpec
 /* Watches, level-triggered for what is already there: a byte that came before this call knocks at once. */
 int door_open(DoorKeeper *keeper, const DoorSpec *spec, Door **ret_door, Error *err) MUST_CHECK;
 
+/*
+ * Looks at the waiting connections soon, from the loop, without an event: for connections that came to a listener by
+ * another road than the network (before Linux 6.19 one that moved from another listener gives no event), or that wait
+ * at a listener that the door doesn't watch.
+ */
+void door_look_soon(Door *door);
+
 /* Takes everything out of the epoll set, then closes the duplicates. After it the machine may be thawed. NULL: nothing.
  */
 void door_close(Door *door);

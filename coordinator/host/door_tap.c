@@ -58,21 +58,16 @@ static const struct sock_filter tap_filter[] = {
 
 /* What may be waiting before filter and link were set says nothing. */
 static int
-tap_attach(int fd, unsigned link_index, Error *err)
+tap_attach(int fd, unsigned link_index, const struct sock_fprog *filter, int receive_bytes, Error *err)
 {
-	struct sock_fprog program = {
-		.len = sizeof(tap_filter) / sizeof(tap_filter[0]),
-		.filter = (struct sock_filter *) tap_filter,
-	};
 	struct sockaddr_ll address = {
 		.sll_family = AF_PACKET,
 		/* Only a socket for every protocol sees what leaves the host. */
 		.sll_protocol = htons(ETH_P_ALL),
 		.sll_ifindex = (int) link_index,
 	};
-	int receive_bytes = TAP_RECEIVE_BYTES;
 
-	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0)
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, filter, sizeof(*filter)) < 0)
 		return error_set_errno(err, errno, "packet filter");
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes)) < 0)
 		return error_set_errno(err, errno, "packet buffer");
@@ -82,26 +77,38 @@ tap_attach(int fd, unsigned link_index, Error *err)
 }
 
 int
-door_tap_open(const char *host_link, int *ret_fd, Error *err)
+door_tap_open_socket(const char *link, int type, const struct sock_fprog *filter, int receive_bytes, int *ret_fd,
+					 Error *err)
 {
-	unsigned link_index = if_nametoindex(host_link);
+	unsigned link_index = if_nametoindex(link);
 	/* Protocol 0: it hears nothing before it is bound, and then only this link. */
 	_cleanup_fd_ int fd = -1;
 	int result;
 
 	if (link_index == 0)
-		return error_set_errno(err, errno, "link %s", host_link);
-	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		return error_set_errno(err, errno, "link %s", link);
+	fd = socket(AF_PACKET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return error_set_errno(err, errno, "link %s: packet socket", host_link);
-	result = tap_attach(fd, link_index, err);
+		return error_set_errno(err, errno, "link %s: packet socket", link);
+	result = tap_attach(fd, link_index, filter, receive_bytes, err);
 	if (result < 0)
 	{
-		error_prefix(err, "link %s", host_link);
+		error_prefix(err, "link %s", link);
 		return result;
 	}
 	*ret_fd = steal_fd(&fd);
 	return 0;
+}
+
+int
+door_tap_open(const char *host_link, int *ret_fd, Error *err)
+{
+	struct sock_fprog program = {
+		.len = sizeof(tap_filter) / sizeof(tap_filter[0]),
+		.filter = (struct sock_filter *) tap_filter,
+	};
+
+	return door_tap_open_socket(host_link, SOCK_DGRAM, &program, TAP_RECEIVE_BYTES, ret_fd, err);
 }
 
 static bool

@@ -11,8 +11,17 @@
 
 #include "base/error.h"
 
+struct sock_fprog;
+
 /* Opens a tap on a link of the caller's network namespace. The caller closes it. -ENODEV when there is no such link. */
 int door_tap_open(const char *host_link, int *ret_fd, Error *err) MUST_CHECK;
+
+/*
+ * A packet socket on a link of the caller's network namespace that hears what the filter accepts. type: SOCK_RAW (with
+ * the link's header) or SOCK_DGRAM. Close-on-exec and non-blocking; the caller closes it.
+ */
+int door_tap_open_socket(const char *link, int type, const struct sock_fprog *filter, int receive_bytes, int *ret_fd,
+						 Error *err) MUST_CHECK;
 
 /*
  * Takes one segment and tells who sent it. 1: ret_sender was written; 0: nothing there; negative errno: the tap is

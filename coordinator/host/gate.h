@@ -28,6 +28,10 @@ typedef struct GateSession
 {
 	struct sockaddr_storage local;
 	struct sockaddr_storage peer;
+	/* The sequence number that the machine's TCP expects next. With it the gate answers the peer's keepalive probes,
+	 * which would otherwise end a session that is on disk for longer than the peer's patience. */
+	uint32_t receive_next;
+	bool sequence_known;
 } GateSession;
 
 typedef struct GatePort
@@ -48,7 +52,8 @@ typedef struct GatePlan
 
 typedef struct Gate Gate;
 
-/* Reads what the frozen machine's sockets say into a plan. */
+/* Reads what the frozen machine's sockets say into a plan: every TCP connection, also those that the machine opened
+ * itself, and every TCP listener. */
 int gate_plan_from_sockets(const SocketSet *sockets, GatePlan *ret_plan, Error *err) MUST_CHECK;
 int gate_plan_save(const GatePlan *plan, const char *path, Error *err) MUST_CHECK; /* written aside, renamed, synced */
 int gate_plan_load(const char *path, GatePlan *ret_plan, Error *err) MUST_CHECK;   /* untrusted */
@@ -57,6 +62,7 @@ void gate_plan_clear(GatePlan *plan);
 typedef struct GateSpec
 {
 	struct event_base *loop;
+	DoorKeeper *keeper;	   /* of the same loop */
 	int namespace_fd;	   /* borrowed during the call */
 	const char *host_link; /* the host's end of the veth pair */
 	const GatePlan *plan;  /* copied */
@@ -67,11 +73,11 @@ typedef struct GateSpec
 
 /*
  * Before the dump, while the machine is frozen: drops the sessions' packets and opens the stubs beside the server's own
- * listeners (whose duplicates get SO_REUSEPORT and owner 0:0, see the recipe), so that there is no moment at which a
- * client is refused. listeners: the duplicates, borrowed.
- * After a restart of the coordinator, or with no server: listeners NULL.
+ * listeners (whose duplicates get SO_REUSEPORT and owner 0:0), so that there is no moment at which a client is refused.
+ * sockets: the machine's, borrowed. What came to them after the last look, and before the gate was closed, knocks too.
+ * After a restart of the coordinator, or with no server: sockets NULL.
  */
-int gate_close(const GateSpec *spec, const SocketSet *listeners, Gate **ret_gate, Error *err) MUST_CHECK;
+int gate_close(const GateSpec *spec, const SocketSet *sockets, Gate **ret_gate, Error *err) MUST_CHECK;
 
 /* What the dump leaves in the namespace once the frozen processes were killed: half-closed sockets of the locked
  * sessions, which would make the restore fail with EADDRNOTAVAIL. Destroys them (SOCK_DESTROY) with output dropped. */
@@ -91,5 +97,13 @@ int gate_drop_sessions(Gate *gate, Error *err) MUST_CHECK;
 
 /* Lets go of stubs, sockets and the nft table without replaying: the machine is deleted. NULL: nothing. */
 void gate_free(Gate *gate);
+
+/*
+ * The coordinator ends and the machine stays on disk: lets go of the descriptors, but the nft table stays in the pinned
+ * namespace, as it does when the coordinator is killed. Until the next coordinator closes the gate again, packets of
+ * open sessions are dropped, and a new client's SYN meets no refusal (the table drops it), so it is sent again. NULL:
+ * nothing.
+ */
+void gate_leave(Gate *gate);
 
 #endif

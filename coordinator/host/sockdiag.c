@@ -7,50 +7,49 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "host/netns.h"
 
 #define SOCKDIAG_BUFFER_BYTES 32768
 
-int
-sockdiag_open(int namespace_fd, int *ret_fd, Error *err)
+static int
+open_here(void *context, Error *err)
 {
-	_cleanup_fd_ int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	_cleanup_fd_ int fd = -1;
-	struct timeval limit = {.tv_sec = 2};
-	int failure;
-
-	if (home < 0)
-		return error_set_errno(err, errno, "/proc/thread-self/ns/net");
-	if (setns(namespace_fd, CLONE_NEWNET) < 0)
-		return error_set_errno(err, errno, "enter the machine's network namespace");
-	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	failure = errno;
-	if (setns(home, CLONE_NEWNET) < 0)
-	{
-		/* Everything that would follow would happen in the wrong network. */
-		perror("return to the coordinator's network namespace");
-		abort();
-	}
-	if (fd < 0)
-		return error_set_errno(err, failure, "open a sock_diag socket");
+	int *ret_fd = context;
 	/* A dump is answered within the request; the limit only guards against a kernel that answers nothing. */
+	struct timeval limit = {.tv_sec = 2};
+	_cleanup_fd_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+
+	if (fd < 0)
+		return error_set_errno(err, errno, "open a sock_diag socket");
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0)
 		return error_set_errno(err, errno, "limit a sock_diag socket");
 	*ret_fd = steal_fd(&fd);
 	return 0;
+}
+
+int
+sockdiag_open(int namespace_fd, int *ret_fd, Error *err)
+{
+	return netns_run(namespace_fd, open_here, ret_fd, err);
+}
+
+/* One counter for every socket: answers to a request that was given up are told apart by it. */
+static uint32_t
+diag_next_sequence(void)
+{
+	static uint32_t last_sequence;
+
+	return ++last_sequence;
 }
 
 typedef void (*DiagVisit)(void *context, const struct inet_diag_msg *message);
@@ -112,9 +111,8 @@ diag_handle(const void *buffer, size_t size, uint32_t sequence, DiagVisit visit,
 static int
 diag_dump_family(int diag_fd, int family, uint32_t states, DiagVisit visit, void *context, Error *err)
 {
-	static uint32_t last_sequence;
 	static _Alignas(struct nlmsghdr) char buffer[SOCKDIAG_BUFFER_BYTES];
-	uint32_t sequence = ++last_sequence;
+	uint32_t sequence = diag_next_sequence();
 	int result = diag_request(diag_fd, family, states, sequence, err);
 
 	while (result >= 0)
@@ -239,4 +237,74 @@ sockdiag_count_port(int diag_fd, uint16_t port, unsigned *ret_listening, unsigne
 	if (ret_established != NULL)
 		*ret_established = search.established;
 	return 0;
+}
+
+static void
+diag_id_endpoint(const struct sockaddr_storage *address, __be32 words[4], __be16 *port)
+{
+	if (address->ss_family == AF_INET)
+	{
+		const struct sockaddr_in *v4 = (const struct sockaddr_in *) address;
+
+		memcpy(words, &v4->sin_addr, sizeof(v4->sin_addr));
+		*port = v4->sin_port;
+	}
+	else
+	{
+		const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *) address;
+
+		memcpy(words, &v6->sin6_addr, sizeof(v6->sin6_addr));
+		*port = v6->sin6_port;
+	}
+}
+
+int
+sockdiag_destroy(int diag_fd, const struct sockaddr_storage *local, const struct sockaddr_storage *peer, Error *err)
+{
+	static _Alignas(struct nlmsghdr) char buffer[4096];
+	struct
+	{
+		struct nlmsghdr header;
+		struct inet_diag_req_v2 request;
+	} packet = {
+		.header =
+			{
+				.nlmsg_len = sizeof(packet),
+				.nlmsg_type = SOCK_DESTROY,
+				.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
+				.nlmsg_seq = diag_next_sequence(),
+			},
+		.request =
+			{
+				.sdiag_family = (uint8_t) local->ss_family,
+				.sdiag_protocol = IPPROTO_TCP,
+				.idiag_states = UINT32_MAX,
+				.id.idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE},
+			},
+	};
+	struct inet_diag_sockid *id = &packet.request.id;
+	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+
+	diag_id_endpoint(local, id->idiag_src, &id->idiag_sport);
+	diag_id_endpoint(peer, id->idiag_dst, &id->idiag_dport);
+	if (sendto(diag_fd, &packet, sizeof(packet), 0, (struct sockaddr *) &kernel, sizeof(kernel)) < 0)
+		return error_set_errno(err, errno, "sock_diag: destroy");
+	for (;;)
+	{
+		ssize_t got = recv(diag_fd, buffer, sizeof(buffer), 0);
+		const struct nlmsghdr *header = (const struct nlmsghdr *) buffer;
+		const struct nlmsgerr *answer;
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return error_set_errno(err, errno, "sock_diag: receive");
+		if (!NLMSG_OK(header, (size_t) got) || header->nlmsg_seq != packet.header.nlmsg_seq ||
+			header->nlmsg_type != NLMSG_ERROR)
+			continue; /* left over from a request that was given up */
+		answer = NLMSG_DATA(header);
+		if (answer->error == 0 || answer->error == -ENOENT)
+			return answer->error == 0 ? 1 : 0;
+		return error_set_errno(err, -answer->error, "sock_diag: destroy");
+	}
 }

@@ -294,9 +294,8 @@ socket_format_peer(const struct sockaddr_storage *peer, char text[64])
 		snprintf(text, 64, "%s", peer->ss_family == AF_UNIX ? "local" : "unknown");
 }
 
-/* Address and port as one IPv6 endpoint; false for other families. */
-static bool
-endpoint_normalize(const struct sockaddr_storage *address, unsigned char ret_endpoint[18])
+bool
+socket_normalize_endpoint(const struct sockaddr_storage *address, unsigned char ret_endpoint[18])
 {
 	const struct sockaddr_in *v4 = (const struct sockaddr_in *) address;
 	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *) address;
@@ -322,5 +321,5 @@ socket_same_peer(const struct sockaddr_storage *left, const struct sockaddr_stor
 	unsigned char a[18];
 	unsigned char b[18];
 
-	return endpoint_normalize(left, a) && endpoint_normalize(right, b) && memcmp(a, b, sizeof(a)) == 0;
+	return socket_normalize_endpoint(left, a) && socket_normalize_endpoint(right, b) && memcmp(a, b, sizeof(a)) == 0;
 }

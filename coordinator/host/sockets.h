@@ -65,6 +65,9 @@ void socket_format_peer(const struct sockaddr_storage *peer, char text[64]);
 /* True for the same address and port; an IPv4 address is the same as itself mapped into IPv6. */
 bool socket_same_peer(const struct sockaddr_storage *left, const struct sockaddr_storage *right);
 
+/* Address and port as one IPv6 endpoint in network order; false for other families. */
+bool socket_normalize_endpoint(const struct sockaddr_storage *address, unsigned char ret_endpoint[18]);
+
 /* A netlink socket of the sock_diag family inside a network namespace. The caller closes it. */
 int sockdiag_open(int namespace_fd, int *ret_fd, Error *err) MUST_CHECK;
 
@@ -85,5 +88,13 @@ int sockdiag_count_pending(int diag_fd, uint16_t port, PendingConnections *ret_p
 /* Counts sockets that listen on `port`, and established connections to it. Either output may be NULL. */
 int sockdiag_count_port(int diag_fd, uint16_t port, unsigned *ret_listening, unsigned *ret_established,
 						Error *err) MUST_CHECK;
+
+/*
+ * Takes a connection away without regard to its state, be it half-closed, without a process, or waiting to be accepted
+ * (SOCK_DESTROY; needs CONFIG_INET_DIAG_DESTROY). A reset is sent to the peer. Returns 1 when there was one, 0 when
+ * not.
+ */
+int sockdiag_destroy(int diag_fd, const struct sockaddr_storage *local, const struct sockaddr_storage *peer,
+					 Error *err) MUST_CHECK;
 
 #endif

@@ -181,6 +181,9 @@ fixture_group_start(void)
 
 /* ---- the server ---- */
 
+/* The server shares its ports (SO_REUSEPORT), as one that was restored from a snapshot does. */
+static bool fixture_shares_ports;
+
 static inline int
 fixture_listen(int family)
 {
@@ -191,6 +194,8 @@ fixture_listen(int family)
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
 		_exit(90);
+	if (fixture_shares_ports && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0)
+		_exit(95);
 	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
 		_exit(91);
 	if (bind(fd, family == AF_INET ? (struct sockaddr *) &v4 : (struct sockaddr *) &v6,

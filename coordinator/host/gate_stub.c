@@ -1,0 +1,175 @@
+/* Stub listeners; see gate_stub.h, and tcp_migrate_req in the kernel's networking/ip-sysctl.rst. */
+#include "host/gate_stub.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "host/netns.h"
+
+#define MIGRATE_SYSCTL "/proc/sys/net/ipv4/tcp_migrate_req"
+
+/* A stub's queue holds what comes during a whole restore; the namespace's somaxconn limits it further. */
+#define STUB_MIN_BACKLOG 1024
+
+/* How long the kernel waits for a client's first word before it queues the connection without one. */
+#define STUB_DEFER_SECONDS 1
+
+static int
+set_option(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+int
+gate_stubs_admit(const SocketSet *sockets, Error *err)
+{
+	for (size_t i = 0; i < sockets->count; i++)
+	{
+		const MachineSocket *socket = &sockets->sockets[i];
+
+		if (socket->kind != SOCKET_LISTENER)
+			continue;
+		if (set_option(socket->fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0 || fchown(socket->fd, 0, 0) < 0)
+			return error_set_errno(err, errno, "share port %u of process %d", socket->local_port, (int) socket->pid);
+	}
+	return 0;
+}
+
+static int
+stub_open(const GatePort *port, int *ret_fd, Error *err)
+{
+	bool v6 = port->address.ss_family == AF_INET6;
+	_cleanup_fd_ int fd = socket(port->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
+	char text[64];
+
+	socket_format_peer(&port->address, text);
+	if (fd < 0)
+		return error_set_errno(err, errno, "stub at %s", text);
+	if ((v6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, port->v6_only) < 0) ||
+		set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 || set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0 ||
+		set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, STUB_DEFER_SECONDS) < 0 || fchown(fd, 0, 0) < 0)
+		return error_set_errno(err, errno, "stub at %s: set up", text);
+	if (bind(fd, (const struct sockaddr *) &port->address,
+			 v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) < 0)
+		return error_set_errno(err, errno, "stub at %s: bind", text);
+	if (listen(fd, port->backlog > STUB_MIN_BACKLOG ? port->backlog : STUB_MIN_BACKLOG) < 0)
+		return error_set_errno(err, errno, "stub at %s: listen", text);
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+typedef struct StubWork
+{
+	const GatePlan *plan;
+	GateStubs stubs;
+} StubWork;
+
+static int
+open_here(void *context, Error *err)
+{
+	StubWork *work = context;
+	int result = file_write(MIGRATE_SYSCTL, "1", err);
+
+	for (size_t i = 0; result == 0 && i < work->plan->port_count; i++)
+	{
+		result = stub_open(&work->plan->ports[i], &work->stubs.fds[i], err);
+		if (result == 0)
+			work->stubs.count++;
+	}
+	return result;
+}
+
+int
+gate_stubs_open(int namespace_fd, const GatePlan *plan, GateStubs *ret_stubs, Error *err)
+{
+	StubWork work = {.plan = plan, .stubs.fds = memory_allocate((plan->port_count + 1) * sizeof(int))};
+	int result = netns_run(namespace_fd, open_here, &work, err);
+
+	if (result < 0)
+	{
+		gate_stubs_close(&work.stubs);
+		return result;
+	}
+	*ret_stubs = work.stubs;
+	return 0;
+}
+
+int
+gate_stubs_duplicate(const GateStubs *stubs, SocketSet *ret_sockets, Error *err)
+{
+	_cleanup_(socket_set_clear) SocketSet set = {0};
+
+	for (size_t i = 0; i < stubs->count; i++)
+	{
+		MachineSocket stub = {.fd = fcntl(stubs->fds[i], F_DUPFD_CLOEXEC, 0), .pid = getpid(), .kind = SOCKET_LISTENER};
+
+		if (stub.fd < 0)
+			return error_set_errno(err, errno, "duplicate a stub");
+		set.sockets = memory_grow(set.sockets, &set.capacity, set.count + 1, sizeof(*set.sockets));
+		set.sockets[set.count++] = stub;
+	}
+	*ret_sockets = set;
+	set = (SocketSet){0};
+	return 0;
+}
+
+static unsigned
+queue_length(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t size = sizeof(info);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 ? 0 : info.tcpi_unacked;
+}
+
+/*
+ * The lengths are read before the kernel is asked who waits: a connection leaves a queue only here, at its head, so
+ * when nobody else waits now, the first so many are all gone.
+ */
+bool
+gate_stubs_drain(const GateStubs *stubs, int diag_fd)
+{
+	_cleanup_free_ unsigned *lengths = memory_allocate((stubs->count + 1) * sizeof(unsigned));
+	PendingConnections pending;
+	bool drained = false;
+
+	for (size_t i = 0; i < stubs->count; i++)
+		lengths[i] = queue_length(stubs->fds[i]);
+	if (sockdiag_count_pending(diag_fd, SOCKDIAG_ANY_PORT, &pending, NULL) < 0 || pending.speaking > 0 ||
+		pending.silent > 0)
+		return false;
+	for (size_t i = 0; i < stubs->count; i++)
+	{
+		for (unsigned n = 0; n < lengths[i]; n++)
+		{
+			int fd = accept4(stubs->fds[i], NULL, NULL, SOCK_CLOEXEC);
+
+			if (fd < 0)
+				break;
+			close(fd);
+			drained = true;
+		}
+	}
+	return drained;
+}
+
+void
+gate_stubs_close(GateStubs *stubs)
+{
+	for (size_t i = 0; i < stubs->count; i++)
+	{
+		shutdown(stubs->fds[i], SHUT_RDWR);
+		close(stubs->fds[i]);
+	}
+	free(stubs->fds);
+	*stubs = (GateStubs){0};
+}
