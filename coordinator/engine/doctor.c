@@ -7,7 +7,7 @@
 #include "engine/engine_private.h"
 #include "host/doctor.h"
 
-#define CHECK_TIMEOUT_MS 30000
+#define CHECK_TIMEOUT_MS 120000 /* beyond every deadline of a check of its own */
 
 typedef struct Examination
 {

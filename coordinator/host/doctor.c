@@ -13,8 +13,6 @@
 #include "host/doctor_probes.h"
 
 #define PROGRAM_TIMEOUT_MS 10000
-#define CRIU_NEEDED_MAJOR  4
-#define CRIU_NEEDED_MINOR  2
 
 /* In the order in which they are printed: what everything rests on first. */
 static const struct
@@ -160,29 +158,4 @@ doctor_check_images(const DoctorInput *input, DoctorCheck *check)
 	if (!has_skopeo || !has_umoci)
 		doctor_follow(check, DOCTOR_MISSING, "no image can be %s: install %s%s%s", has_skopeo ? "unpacked" : "fetched",
 					  has_skopeo ? "" : "skopeo", has_skopeo || has_umoci ? "" : " and ", has_umoci ? "" : "umoci");
-}
-
-void
-doctor_check_criu(const DoctorInput *input, DoctorCheck *check)
-{
-	char line[80];
-	int major_number = 0;
-	int minor_number = 0;
-
-	(void) input;
-	if (!program_version("criu", "--version", line, sizeof(line)))
-	{
-		doctor_find(check, "not installed");
-		doctor_follow(check, DOCTOR_WARNING,
-					  "suspended machines stay in memory and swap: there are no snapshots on disk, which need CRIU "
-					  "%d.%d or later",
-					  CRIU_NEEDED_MAJOR, CRIU_NEEDED_MINOR);
-		return;
-	}
-	doctor_find(check, "%s", line);
-	if (sscanf(line, "Version: %d.%d", &major_number, &minor_number) != 2 || major_number < CRIU_NEEDED_MAJOR ||
-		(major_number == CRIU_NEEDED_MAJOR && minor_number < CRIU_NEEDED_MINOR))
-		doctor_follow(check, DOCTOR_WARNING,
-					  "too old for snapshots on disk on recent kernels: version %d.%d or later is needed",
-					  CRIU_NEEDED_MAJOR, CRIU_NEEDED_MINOR);
 }

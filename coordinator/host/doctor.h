@@ -33,6 +33,7 @@ typedef struct DoctorInput
 {
 	const char *cgroup_root;  /* "/sys/fs/cgroup" */
 	const HostLayout *layout; /* its name prefix and directories are used for what the checks make */
+	const char *criu;		  /* the program that the settings name; NULL: look for it */
 } DoctorInput;
 
 /* How many checks there are, and the name of one (index below the count). */

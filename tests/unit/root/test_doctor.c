@@ -111,9 +111,13 @@ test_no_programs(void **state)
 	assert_string_equal(check.consequence, "no image can be fetched: install skopeo and umoci");
 	doctor_run_check(find("ext4"), &input, &check);
 	assert_int_equal(check.status, DOCTOR_MISSING);
+	input.criu = "/tmp/lttle-no-such-directory/criu";
 	doctor_run_check(find("CRIU"), &input, &check);
 	assert_int_equal(check.status, DOCTOR_WARNING);
-	assert_string_equal(check.finding, "not installed");
+	assert_string_equal(check.finding,
+						"/tmp/lttle-no-such-directory/criu: there is no such program; the settings name it as CRIU");
+	assert_non_null(strstr(check.consequence, "no snapshots on disk"));
+	input.criu = NULL;
 	setenv("PATH", path, 1);
 }
 
