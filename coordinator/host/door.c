@@ -100,7 +100,7 @@ door_close_tap(Door *door)
 {
 	watch_remove(&door->tap);
 	if (door->tap.fd >= 0)
-		close(door->tap.fd);
+		door_tap_close(door->tap.fd);
 	door->tap.fd = -1;
 	if (door->look_again != NULL)
 		event_del(door->look_again);

@@ -8,10 +8,12 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "host/background.h"
 
 #define TAP_SNAP_BYTES	  128 /* enough for either IP header and TCP's ports */
 #define TAP_RECEIVE_BYTES 65536
@@ -109,6 +111,18 @@ door_tap_open(const char *host_link, int *ret_fd, Error *err)
 	};
 
 	return door_tap_open_socket(host_link, SOCK_DGRAM, &program, TAP_RECEIVE_BYTES, ret_fd, err);
+}
+
+static void
+close_slowly(void *object)
+{
+	close((int) (intptr_t) object);
+}
+
+void
+door_tap_close(int fd)
+{
+	background_release(close_slowly, (void *) (intptr_t) fd);
 }
 
 static bool

@@ -44,6 +44,8 @@ struct Gate
 	int diag_fd;
 	char host_link[32];
 	GatePlan plan;
+	uid_t server_uid;
+	gid_t server_gid;
 	SessionKey *keys; /* as many as the plan has sessions */
 	GateStubs stubs;
 	Door *door;
@@ -349,6 +351,8 @@ gate_close(const GateSpec *spec, const SocketSet *sockets, Gate **ret_gate, Erro
 		.keeper = spec->keeper,
 		.namespace_fd = fcntl(spec->namespace_fd, F_DUPFD_CLOEXEC, 0),
 		.diag_fd = -1,
+		.server_uid = spec->server_uid,
+		.server_gid = spec->server_gid,
 		.tap = GATE_TAP_CLOSED,
 		.knocked = spec->knocked,
 		.context = spec->context,
@@ -420,10 +424,14 @@ gate_open(Gate *gate, Error *err)
 int
 gate_drop_sessions(Gate *gate, Error *err)
 {
-	int result = gate_table_run(gate->namespace_fd, gate_table_script_drop_sessions, err);
+	int result = gate_stubs_give(&gate->stubs, gate->server_uid, gate->server_gid, err);
 
+	if (result == 0)
+		result = gate_table_run(gate->namespace_fd, gate_table_script_drop_sessions, err);
 	if (result < 0)
 		return result;
+	if (gate->heard == NULL) /* they are dropped already */
+		return 0;
 	/* Their clients hear at once that the session is over, not when they send again. */
 	gate_replay(gate);
 	event_free(gate->heard);

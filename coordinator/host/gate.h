@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 #include "host/door.h"
@@ -66,6 +67,8 @@ typedef struct GateSpec
 	int namespace_fd;	   /* borrowed during the call */
 	const char *host_link; /* the host's end of the veth pair */
 	const GatePlan *plan;  /* copied */
+	uid_t server_uid;	   /* whose listeners a cold start makes: for gate_drop_sessions */
+	gid_t server_gid;
 	/* Called in the loop, once, when a client must be served. */
 	DoorKnocked knocked;
 	void *context;
@@ -91,7 +94,9 @@ int gate_open(Gate *gate, Error *err) MUST_CHECK;
 
 /*
  * For a cold start in place of a restore: the sessions are lost, so their packets pass again and get their reset; the
- * stubs stay until the server listens, then gate_open hands over.
+ * stubs stay until the server listens, then gate_open hands over. The stubs' owner becomes the server's. The server
+ * must bind with SO_REUSEPORT: port_share_enable, before it is launched, sees to that; where it fails, the gate must be
+ * freed before the launch, or the server finds its port taken.
  */
 int gate_drop_sessions(Gate *gate, Error *err) MUST_CHECK;
 

@@ -104,6 +104,17 @@ gate_stubs_open(int namespace_fd, const GatePlan *plan, GateStubs *ret_stubs, Er
 }
 
 int
+gate_stubs_give(const GateStubs *stubs, uid_t uid, gid_t gid, Error *err)
+{
+	for (size_t i = 0; i < stubs->count; i++)
+	{
+		if (fchown(stubs->fds[i], uid, gid) < 0)
+			return error_set_errno(err, errno, "give a stub to user %u", (unsigned) uid);
+	}
+	return 0;
+}
+
+int
 gate_stubs_duplicate(const GateStubs *stubs, SocketSet *ret_sockets, Error *err)
 {
 	_cleanup_(socket_set_clear) SocketSet set = {0};

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 #include "host/gate.h"
@@ -23,6 +24,9 @@ int gate_stubs_admit(const SocketSet *sockets, Error *err) MUST_CHECK;
 
 /* Opens one stub for each port of the plan, with connections that move on when a listener closes (tcp_migrate_req). */
 int gate_stubs_open(int namespace_fd, const GatePlan *plan, GateStubs *ret_stubs, Error *err) MUST_CHECK;
+
+/* Makes somebody else the stubs' owner, so that their server can share the ports. */
+int gate_stubs_give(const GateStubs *stubs, uid_t uid, gid_t gid, Error *err) MUST_CHECK;
 
 /* Duplicates the stubs as listeners for a door, into an empty set. */
 int gate_stubs_duplicate(const GateStubs *stubs, SocketSet *ret_sockets, Error *err) MUST_CHECK;

@@ -10,6 +10,7 @@
 #include <nftables/libnftables.h>
 #include <string.h>
 
+#include "host/background.h"
 #include "host/netns.h"
 
 /* "add" before "delete": the table may be there or not. */
@@ -116,6 +117,12 @@ make_context(void *context, Error *err)
 	return *ret_nft == NULL ? error_set(err, -ENOMEM, "libnftables: no context") : 0;
 }
 
+static void
+context_free(void *object)
+{
+	nft_ctx_free(object);
+}
+
 int
 gate_table_run(int namespace_fd, const char *script, Error *err)
 {
@@ -132,6 +139,8 @@ gate_table_run(int namespace_fd, const char *script, Error *err)
 
 		result = error_set(err, -EIO, "nftables: %.*s", (int) strcspn(why, "\n"), why);
 	}
-	nft_ctx_free(nft);
+	/* Closing its socket waits until the kernel has freed what was deleted. The socket is not close-on-exec, since the
+	 * library does not say which one it is; jobs and machines close what they inherit. */
+	background_release(context_free, nft);
 	return result;
 }

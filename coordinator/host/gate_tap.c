@@ -11,7 +11,6 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "host/door_tap.h"
@@ -70,9 +69,7 @@ gate_tap_open(int namespace_fd, const char *host_link, GateTap *ret_tap, Error *
 	if (setsockopt(tap.host_fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)) < 0)
 		return error_set_errno(err, errno, "link %s: packet socket with offloads", host_link);
 	tap.host_index = (int) if_nametoindex(host_link);
-	result = netns_run(namespace_fd, open_machine_side, &tap, err);
-	if (result < 0)
-		return result;
+	tap.namespace_fd = namespace_fd;
 	*ret_tap = tap;
 	tap = GATE_TAP_CLOSED;
 	return 0;
@@ -117,8 +114,11 @@ gate_tap_replay(const GateTap *tap, const unsigned char *packet, size_t size)
 }
 
 void
-gate_tap_answer(const GateTap *tap, const unsigned char *frame, size_t size)
+gate_tap_answer(GateTap *tap, const unsigned char *frame, size_t size)
 {
+	/* Without it nobody answers, as if the answer had been lost. */
+	if (tap->machine_fd < 0 && netns_run(tap->namespace_fd, open_machine_side, tap, NULL) < 0)
+		return;
 	send_frame(tap->machine_fd, tap->machine_index, frame, frame, size);
 }
 
@@ -126,8 +126,8 @@ void
 gate_tap_close(GateTap *tap)
 {
 	if (tap->host_fd >= 0)
-		close(tap->host_fd);
+		door_tap_close(tap->host_fd);
 	if (tap->machine_fd >= 0)
-		close(tap->machine_fd);
+		door_tap_close(tap->machine_fd);
 	*tap = GATE_TAP_CLOSED;
 }

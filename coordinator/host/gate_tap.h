@@ -16,13 +16,14 @@ typedef struct GateTap
 {
 	int host_fd; /* -1: closed */
 	int host_index;
+	int namespace_fd; /* borrowed */
 	int machine_fd;
 	int machine_index;
 } GateTap;
 
 #define GATE_TAP_CLOSED ((GateTap){.host_fd = -1, .machine_fd = -1})
 
-/* Opens both. -ENODEV when a link isn't there. */
+/* Opens the host's side. -ENODEV when there is no such link. namespace_fd stays the caller's. */
 int gate_tap_open(int namespace_fd, const char *host_link, GateTap *ret_tap, Error *err) MUST_CHECK;
 
 /* Takes one packet: the offload header, then the frame, which begins at *ret_frame. Returns the packet's size; 0:
@@ -33,7 +34,7 @@ ssize_t gate_tap_read(const GateTap *tap, const unsigned char **ret_packet, cons
 void gate_tap_replay(const GateTap *tap, const unsigned char *packet, size_t size);
 
 /* Sends a frame in the machine's name. */
-void gate_tap_answer(const GateTap *tap, const unsigned char *frame, size_t size);
+void gate_tap_answer(GateTap *tap, const unsigned char *frame, size_t size);
 
 void gate_tap_close(GateTap *tap);
 

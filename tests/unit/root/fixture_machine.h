@@ -184,6 +184,9 @@ fixture_group_start(void)
 /* The server shares its ports (SO_REUSEPORT), as one that was restored from a snapshot does. */
 static bool fixture_shares_ports;
 
+/* Whose the server is; 0: root. */
+static uid_t fixture_server_uid;
+
 static inline int
 fixture_listen(int family)
 {
@@ -304,6 +307,9 @@ fixture_postmaster(int ready_fd)
 	if (setns(fixture.namespace_fd, CLONE_NEWNET) < 0 ||
 		cgroup_attach(fixture.cgroups, fixture.group, getpid(), NULL) < 0)
 		_exit(93);
+	if (fixture_server_uid != 0 && setresuid(fixture_server_uid, fixture_server_uid, fixture_server_uid) < 0)
+		_exit(96);
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* forgotten with the change of user */
 	listeners[0] = (struct pollfd){.fd = fixture_listen(AF_INET), .events = POLLIN};
 	listeners[1] = (struct pollfd){.fd = fixture_listen(AF_INET6), .events = POLLIN};
 	if (write(ready_fd, "r", 1) != 1)
