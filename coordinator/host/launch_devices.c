@@ -38,6 +38,7 @@ static const Device devices[] = {
 	{"/dev/stderr", S_IFLNK, "/proc/self/fd/2", 0, 0},
 	{"/dev/pts", S_IFDIR, NULL, 0, 0},
 	{"/dev/shm", S_IFDIR, NULL, 0, 0},
+	{LAUNCH_EMPTY_DIRECTORY, S_IFDIR, NULL, 0, 0},
 };
 
 #define DEVICE_COUNT (sizeof(devices) / sizeof(devices[0]))

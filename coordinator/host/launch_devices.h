@@ -4,6 +4,9 @@
 
 #include "base/error.h"
 
+/* To cover other directories with. */
+#define LAUNCH_EMPTY_DIRECTORY "/dev/.empty"
+
 /* Makes /dev as it should be: what an image brought there besides is removed, a device of the host's above all. */
 int launch_make_devices(Error *err) MUST_CHECK;
 

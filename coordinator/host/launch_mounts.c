@@ -19,8 +19,8 @@
 
 #define TERMINAL_GROUP "5" /* "tty" in every distribution */
 
-/* What of /proc tells about the host or reaches into it. Files are covered by /dev/null, directories by an empty file
- * system; what a kernel doesn't have is passed over. */
+/* What of /proc tells about the host or reaches into it. Files are covered by /dev/null, directories by an empty one (a
+ * file system in memory would cost each restore from disk a run of tar); what a kernel doesn't have is passed over. */
 static const char *const masked[] = {
 	"/proc/acpi",		 "/proc/asound",	  "/proc/interrupts", "/proc/kcore",	   "/proc/keys",
 	"/proc/kmsg",		 "/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags",  "/proc/latency_stats",
@@ -118,7 +118,7 @@ mask(const char *path, Error *err)
 	if (lstat(path, &status) < 0)
 		return errno == ENOENT ? 0 : error_set_errno(err, errno, "%s", path);
 	if (S_ISDIR(status.st_mode))
-		return mount_system("tmpfs", path, MS_RDONLY | MS_NODEV | MS_NOEXEC, "size=0,nr_inodes=1,mode=0555", err);
+		return bind_with_flags(LAUNCH_EMPTY_DIRECTORY, path, MS_RDONLY | MS_NODEV | MS_NOEXEC, err);
 	/* Without nodev: /dev/null is a device. */
 	return bind_with_flags("/dev/null", path, MS_RDONLY | MS_NOEXEC, err);
 }
