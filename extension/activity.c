@@ -323,7 +323,8 @@ report_is_busy(const ActivityReport *report, uint64 now_ns)
 		case LTTLE_KIND_CLIENT:
 		case LTTLE_KIND_WALSENDER:
 			if (report->state == LTTLE_STATE_IN_TRANSACTION)
-				return now_ns < report->since_ns + hold_ns;
+				/* Its beginning lies ahead when the clock has begun anew: a snapshot used after the host's reboot. */
+				return now_ns < report->since_ns + hold_ns && report->since_ns < now_ns + hold_ns;
 			return report->state != LTTLE_STATE_IDLE;
 		default:
 			return false;

@@ -15,10 +15,12 @@
 #include "optimizer/planner.h"
 #include "parser/analyze.h"
 #include "tcop/utility.h"
+#include "utils/fmgroids.h"
 
 #include "activity.h"
 #include "activity_hooks.h"
 #include "flash_lock.h"
+#include "random_seed.h"
 
 /* As in libpq/auth.h, which can't be included where Kerberos' headers are not installed. */
 typedef void (*ClientAuthenticationHook)(struct Port *port, int status);
@@ -52,6 +54,7 @@ statement_begin(void)
 {
 	if (inside_statement)
 		return false;
+	lttle_random_check();
 	chained_event = NO_EVENT;
 	lttle_activity_set_state(LTTLE_STATE_ACTIVE);
 	inside_statement = true;
@@ -328,10 +331,14 @@ hook_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub
 {
 	if (access == OAT_FUNCTION_EXECUTE && !inside_statement)
 	{
+		lttle_random_check();
 		inside_fastpath = true;
 		lttle_activity_set_state(LTTLE_STATE_FASTPATH);
 		lttle_activity_count_statement();
 	}
+	/* Every call of a function is prepared by this check, at whatever depth. */
+	if (access == OAT_FUNCTION_EXECUTE && object_id == F_SETSEED)
+		lttle_random_note_setseed();
 	if (previous_object_access != NULL)
 		previous_object_access(access, class_id, object_id, sub_id, argument);
 }

@@ -4,6 +4,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "port/atomics.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
@@ -18,6 +19,7 @@ typedef struct FlashState
 	Latch *worker_latch; /* NULL: no worker runs */
 	bool request_is_waiting;
 	uint32 request_timeout_ms;
+	pg_atomic_uint64 generation;
 	FlashStatus status;
 } FlashState;
 
@@ -74,6 +76,7 @@ lttle_flash_state_create(void)
 	if (found)
 		return;
 	memset(state, 0, sizeof(*state));
+	pg_atomic_init_u64(&state->generation, 0);
 	state->lock = &GetNamedLWLockTranche("lttle_pg")[1].lock;
 	state->status = kept_status;
 	on_shmem_exit(state_keep, (Datum) 0);
@@ -96,6 +99,18 @@ lttle_flash_state_request_snapshot(uint32 timeout_ms)
 	if (state->worker_latch != NULL)
 		SetLatch(state->worker_latch);
 	LWLockRelease(state->lock);
+}
+
+uint64
+lttle_flash_state_generation(void)
+{
+	return state == NULL ? 0 : pg_atomic_read_u64(&state->generation);
+}
+
+void
+lttle_flash_state_advance_generation(void)
+{
+	pg_atomic_fetch_add_u64(&state->generation, 1);
 }
 
 static void

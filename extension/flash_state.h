@@ -47,6 +47,15 @@ extern void lttle_flash_state_get(FlashStatus *ret_status);
 /* Asks the worker for a snapshot. timeout_ms: how long it waits for an answer. */
 extern void lttle_flash_state_request_snapshot(uint32 timeout_ms);
 
+/*
+ * Advances whenever the processes' memory may have been restored from a snapshot on disk, of which there can be copies:
+ * what must not repeat is to be made anew. 0: never yet.
+ */
+extern uint64 lttle_flash_state_generation(void);
+
+/* For the worker: advances the generation. */
+extern void lttle_flash_state_advance_generation(void);
+
 /* For the worker: publishes its latch. At its exit the latch is withdrawn and the phase becomes STOPPED. */
 extern void lttle_flash_state_attach_worker(void);
 

@@ -140,8 +140,10 @@ worker_wait(FlashWorker *worker)
 static bool
 worker_run_round(FlashWorker *worker)
 {
-	bool more = lttle_worker_receive(worker);
+	bool more;
 
+	lttle_worker_check_monotonic_clock(worker);
+	more = lttle_worker_receive(worker);
 	lttle_worker_keep_connection(worker);
 	worker_check_deadlines(worker);
 	lttle_worker_continue_prepare(worker);

@@ -1,6 +1,7 @@
 /*
  * The flash worker's own state, shared by the files that it is made of and by nobody else: flash_worker.c (the loop and
- * what is due when), flash_worker_link.c (the connection), flash_worker_talk.c (what is said on it).
+ * what is due when), flash_worker_link.c (the connection), flash_worker_talk.c (what is said on it),
+ * flash_worker_clock.c (clocks that go back).
  */
 #ifndef LTTLE_FLASH_WORKER_INTERNAL_H
 #define LTTLE_FLASH_WORKER_INTERNAL_H
@@ -32,7 +33,9 @@ typedef struct FlashWorker
 	FlashStatus status;
 	FlashStatus published;
 	MemoryContext round_context;
-	char *connected_path; /* the setting's value when the connection was tried */
+	uint64 round_at_ns;	   /* when the last round began */
+	TimestampTz agreed_at; /* to the suspend under way; 0: to none */
+	char *connected_path;  /* the setting's value when the connection was tried */
 
 	bool was_ever_greeted;
 	FlashTrouble logged_trouble;
@@ -93,5 +96,18 @@ extern void lttle_worker_continue_prepare(FlashWorker *worker);
 
 /* Notes in the status why a snapshot failed; "" for none. */
 extern void lttle_worker_record_error(FlashWorker *worker, const char *error);
+
+/*
+ * Clocks
+ */
+
+/* After a wake: warns when the wall clock is behind where it was when the worker agreed to the suspend. */
+extern void lttle_worker_check_wall_clock(FlashWorker *worker);
+
+/* In each round: begins everything anew that waits by a CLOCK_MONOTONIC that is not the host's any more. */
+extern void lttle_worker_check_monotonic_clock(FlashWorker *worker);
+
+/* Ends the worker's wait after so many milliseconds, whatever becomes of CLOCK_MONOTONIC. */
+extern void lttle_worker_set_alarm(uint64 ms);
 
 #endif

@@ -108,6 +108,7 @@ static void
 worker_take_resumed(FlashWorker *worker, const LttleFlashMessage *message)
 {
 	const char *woken_by = lttle_flash_message_get(message, "WOKEN_BY");
+	const char *from = lttle_flash_message_get(message, "FROM");
 	uint64 slept_ms = 0;
 
 	lttle_flash_message_get_number(message, "SLEPT_MS", SLEPT_MAX_MS, &slept_ms);
@@ -122,6 +123,10 @@ worker_take_resumed(FlashWorker *worker, const LttleFlashMessage *message)
 	for (size_t i = 0; woken_by != NULL && woken_by[i] != '\0' && i < sizeof(worker->status.woken_by) - 1; i++)
 		worker->status.woken_by[i] = (char) (woken_by[i] >= 0x20 && woken_by[i] < 0x7f ? woken_by[i] : '?');
 	worker->status.phase = FLASH_PHASE_READY;
+	lttle_worker_check_wall_clock(worker);
+	/* Again, for what was seeded between the answer to PREPARE and the freeze. A thawed process repeats nothing. */
+	if (from != NULL && strcmp(from, "hibernated") == 0)
+		lttle_flash_state_advance_generation();
 }
 
 static void
@@ -155,6 +160,7 @@ static void
 worker_cancel_prepare(FlashWorker *worker)
 {
 	worker->prepare.is_open = false;
+	worker->agreed_at = 0;
 	worker->status.phase = FLASH_PHASE_READY;
 }
 
@@ -225,10 +231,12 @@ lttle_worker_receive(FlashWorker *worker)
 static void
 worker_leave_for_hibernation(FlashWorker *worker, uint64 deadline_ms)
 {
+	uint64 silence_ms = Min(Max(deadline_ms, HIBERNATE_SILENCE_MIN_MS), HIBERNATE_SILENCE_MAX_MS);
+
 	lttle_worker_close(worker);
 	worker->reconnect_ms = RECONNECT_MIN_MS;
-	worker->reconnect_at_ns =
-		lttle_clock_deadline_ns(Min(Max(deadline_ms, HIBERNATE_SILENCE_MIN_MS), HIBERNATE_SILENCE_MAX_MS));
+	worker->reconnect_at_ns = lttle_clock_deadline_ns(silence_ms);
+	lttle_worker_set_alarm(silence_ms);
 	worker->status.phase = FLASH_PHASE_AGREED;
 }
 
@@ -250,6 +258,13 @@ lttle_worker_continue_prepare(FlashWorker *worker)
 			break;
 		case FLASH_VERDICT_AGREE:
 			worker->prepare.is_open = false;
+			worker->agreed_at = GetCurrentTimestamp();
+			/*
+			 * Now and not at RESUMED: the query that wakes the server runs before the coordinator can be reached
+			 * again, and what it seeds with comes from the kernel that it then runs on.
+			 */
+			if (worker->prepare.hibernate)
+				lttle_flash_state_advance_generation();
 			if (!lttle_worker_send_flag(worker, "AGREE"))
 				break;
 			worker->status.phase = FLASH_PHASE_AGREED;

@@ -13,9 +13,11 @@ OBJS = \
 	extension/flash_prepare.o \
 	extension/flash_state.o \
 	extension/flash_worker.o \
+	extension/flash_worker_clock.o \
 	extension/flash_worker_link.o \
 	extension/flash_worker_talk.o \
 	extension/lttle_pg.o \
+	extension/random_seed.o \
 	extension/settings.o \
 	extension/sql_functions.o \
 	protocol/flash_message.o

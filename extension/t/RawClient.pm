@@ -103,6 +103,24 @@ sub query
 	return;
 }
 
+# The first row of the answer, as a list.
+sub query_row
+{
+	my ($self, $query) = @_;
+	my (@row, $rest);
+
+	$self->simple_query($query);
+	$rest = substr $self->read_until('D'), 2;
+	while (length $rest)
+	{
+		my $length = unpack 'l>', $rest;
+		push @row, $length < 0 ? undef : substr $rest, 4, $length;
+		substr($rest, 0, 4 + ($length < 0 ? 0 : $length)) = '';
+	}
+	$self->read_until('Z');
+	return @row;
+}
+
 sub parse
 {
 	my ($self, $query) = @_;
