@@ -245,6 +245,24 @@ gate_revive_session(const CarriedSession *session, int ready_fd)
 	close(fd);
 }
 
+/* The test's clients are none of the server's: a client's end would not be one while a copy of its socket is open. */
+static inline void
+gate_close_others(int ready_fd)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	while (directory != NULL && (entry = readdir(directory)) != NULL)
+	{
+		int fd = atoi(entry->d_name);
+
+		if (fd > STDERR_FILENO && fd != ready_fd && fd != fixture.namespace_fd && fd != dirfd(directory))
+			close(fd);
+	}
+	if (directory == NULL || closedir(directory) < 0)
+		_exit(78);
+}
+
 /* "Restore": a server on the same ports, and the carried sessions in it. */
 static inline void
 gate_restore(void)
@@ -259,7 +277,7 @@ gate_restore(void)
 	if (fixture.server == 0)
 	{
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close(ready[0]);
+		gate_close_others(ready[1]);
 		if (setns(fixture.namespace_fd, CLONE_NEWNET) < 0 ||
 			cgroup_attach(fixture.cgroups, fixture.group, getpid(), NULL) < 0)
 			_exit(79);
