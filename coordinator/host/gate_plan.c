@@ -292,6 +292,7 @@ plan_from_json(json_t *document, GatePlan *ret_plan, Error *err)
 	json_t *sessions;
 	json_t *ports;
 	int version;
+	int result;
 
 	if (json_unpack(document, "{s:i, s:o, s:o !}", "version", &version, "sessions", &sessions, "ports", &ports) < 0 ||
 		!json_is_array(sessions) || !json_is_array(ports))
@@ -304,13 +305,21 @@ plan_from_json(json_t *document, GatePlan *ret_plan, Error *err)
 	plan.ports = memory_allocate((json_array_size(ports) + 1) * sizeof(GatePort));
 	for (size_t i = 0; i < json_array_size(sessions); i++, plan.session_count++)
 	{
-		if (session_from_json(json_array_get(sessions, i), &plan.sessions[i], err) < 0)
-			return error_prefix(err, "session %zu", i);
+		result = session_from_json(json_array_get(sessions, i), &plan.sessions[i], err);
+		if (result < 0)
+		{
+			error_prefix(err, "session %zu", i);
+			return result;
+		}
 	}
 	for (size_t i = 0; i < json_array_size(ports); i++, plan.port_count++)
 	{
-		if (port_from_json(json_array_get(ports, i), &plan.ports[i], err) < 0)
-			return error_prefix(err, "port %zu", i);
+		result = port_from_json(json_array_get(ports, i), &plan.ports[i], err);
+		if (result < 0)
+		{
+			error_prefix(err, "port %zu", i);
+			return result;
+		}
 		for (size_t j = 0; j < i; j++)
 		{
 			if (same_address(&plan.ports[j].address, &plan.ports[i].address))
