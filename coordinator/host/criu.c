@@ -41,7 +41,7 @@ criu_read_version(const char *program, char *ret_version, Error *err)
 {
 	const char *const argv[] = {program, "--version", NULL};
 	_cleanup_free_ char *output = NULL;
-	char version[32];
+	char version[32] = "";
 	int result = process_run(argv, VERSION_TIMEOUT_MS, &output, err);
 
 	if (result < 0)
@@ -105,8 +105,8 @@ criu_find(const char *configured, char *ret_path, char *ret_version, Error *err)
 	if (!version_is_enough(version))
 		return error_set(err, -ENOENT, "%s is CRIU %s; snapshots need %d.%d or later, which \"make setup\" builds",
 						 path, version, CRIU_NEEDED_MAJOR, CRIU_NEEDED_MINOR);
-	strcpy(ret_path, path);
-	strcpy(ret_version, version);
+	memcpy(ret_path, path, strlen(path) + 1);
+	memcpy(ret_version, version, sizeof(version));
 	return 0;
 }
 

@@ -123,8 +123,9 @@ field_read(const Field *field, const json_t *value, SnapshotManifest *manifest)
 			for (const char *byte = json_string_value(value); *byte != '\0'; byte++)
 				if ((unsigned char) *byte < ' ' || *byte == 127)
 					return false;
-			strcpy(at, json_string_value(value));
-			return strlen(at) == json_string_length(value);
+			/* jansson lets no NUL through. */
+			memcpy(at, json_string_value(value), json_string_length(value) + 1);
+			return true;
 		case FIELD_NUMBER:
 			if (!json_is_integer(value) || json_integer_value(value) < 0)
 				return false;
@@ -240,6 +241,6 @@ manifest_read_boot_id(char ret_boot_id[40], Error *err)
 	text[strcspn(text, "\n")] = '\0';
 	if (strlen(text) >= 40)
 		return error_set(err, -EINVAL, BOOT_ID_PATH ": is no boot id");
-	strcpy(ret_boot_id, text);
+	memcpy(ret_boot_id, text, strlen(text) + 1);
 	return 0;
 }

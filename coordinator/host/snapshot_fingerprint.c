@@ -22,6 +22,7 @@
 
 #define CONTROL_PATH	"global/pg_control"
 #define FILE_MAX_BYTES	65536
+#define DIGEST_PREFIX	"sha256:"
 #define ENTRIES_MAX		1000000
 #define OPEN_DIRECTORY	(O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define OPEN_PLAIN_FILE (O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
@@ -74,7 +75,8 @@ names_read(int directory_fd, const char *path, NameList *ret_names, Error *err)
 	}
 	if (errno != 0)
 		return error_set_errno(err, errno, "%s", path);
-	qsort(ret_names->names, ret_names->count, sizeof(char *), compare_names);
+	if (ret_names->count > 0)
+		qsort(ret_names->names, ret_names->count, sizeof(char *), compare_names);
 	return 0;
 }
 
@@ -226,7 +228,7 @@ snapshot_fingerprint(const SnapshotSpec *spec, char ret_fingerprint[72], Error *
 		return result;
 	}
 	crypto_hash_sha256_final(&hash, digest);
-	strcpy(ret_fingerprint, "sha256:");
-	sodium_bin2hex(ret_fingerprint + 7, 72 - 7, digest, sizeof(digest));
+	memcpy(ret_fingerprint, DIGEST_PREFIX, sizeof(DIGEST_PREFIX));
+	sodium_bin2hex(ret_fingerprint + strlen(DIGEST_PREFIX), 72 - strlen(DIGEST_PREFIX), digest, sizeof(digest));
 	return 0;
 }

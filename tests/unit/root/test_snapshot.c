@@ -320,6 +320,41 @@ test_files_in_memory_come_back(void **state)
 	assert_server_is_right();
 }
 
+/* All that a reboot takes away and the coordinator makes anew: mounts, loop device, network, control group. */
+static void
+test_everything_made_anew(void **state)
+{
+	CgroupLimits limits = {.memory_bytes = 512 * MIB, .pids_max = 200};
+	SnapshotManifest manifest;
+	char path[400];
+	Error err = {0};
+
+	(void) state;
+	snprintf(path, sizeof(path), "%s/activity", server.run_directory);
+	close(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640));
+	manifest = dump();
+	server_kill();
+	strcpy(manifest.boot_id, "00000000-0000-0000-0000-000000000000");
+	check(manifest_write(server.directory, &manifest, &err), &err);
+	check(cgroup_remove(server.cgroups, server.group, &err), &err);
+	check(network_remove(&server.network, &err), &err);
+	check(rootfs_unmount(&server.root, &err), &err);
+	check(volume_unmount(&server.volume, &err), &err);
+	check(file_remove_tree(server.run_directory, &err), &err);
+
+	check(file_make_directory(server.run_directory, 0755, &err), &err);
+	check(volume_mount(&server.volume, server.config.uid, server.config.gid, false, &err), &err);
+	check(rootfs_mount(&server.root, &err), &err);
+	check(network_create(&server.network, &err), &err);
+	check(cgroup_create(server.cgroups, server.group, &limits, &err), &err);
+	check(snapshot_read_manifest(server.directory, &manifest, &err), &err);
+	check(snapshot_verify(&server.snapshot, &manifest, server.image.id, &err), &err);
+	restore();
+	assert_int_equal(access(path, F_OK), 0);
+	assert_server_is_right();
+	assert_int_equal(unlink(path), 0);
+}
+
 static void
 test_full_disk_leaves_the_server(void **state)
 {
@@ -601,6 +636,7 @@ main(int argc, char *argv[])
 		TEST(test_newer_wal_is_refused),
 		TEST(test_other_boot_kernel_criu_image),
 		TEST(test_files_in_memory_come_back),
+		TEST(test_everything_made_anew),
 		TEST(test_full_disk_leaves_the_server),
 		TEST(test_missing_criu),
 		TEST(test_old_criu_is_not_found_good),
