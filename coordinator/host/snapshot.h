@@ -22,6 +22,9 @@ typedef struct SnapshotMount
 {
 	const char *target; /* in the machine */
 	const char *source; /* on the host */
+	/* Of the others, what lies in memory (a tmpfs, such as the run directory with its activity page) is kept with the
+	 * snapshot and written back before the restore. */
+	bool read_only;
 } SnapshotMount;
 
 typedef struct SnapshotSpec

@@ -107,7 +107,7 @@ snapshot_save_volatile(const SnapshotSpec *spec, Error *err)
 		_cleanup_free_ char *copy = memory_printf("%s/mount-%zu", spec->directory, i);
 		int result;
 
-		if (!is_in_memory(spec->mounts[i].source))
+		if (spec->mounts[i].read_only || !is_in_memory(spec->mounts[i].source))
 			continue;
 		result = file_make_directory(copy, 0700, err);
 		if (result == 0)
@@ -126,7 +126,7 @@ snapshot_restore_volatile(const SnapshotSpec *spec, Error *err)
 		_cleanup_free_ char *copy = memory_printf("%s/mount-%zu", spec->directory, i);
 		int result;
 
-		if (access(copy, F_OK) < 0)
+		if (spec->mounts[i].read_only || access(copy, F_OK) < 0)
 			continue;
 		result = copy_directory(copy, spec->mounts[i].source, err);
 		if (result < 0)

@@ -9,8 +9,8 @@
 #include "base/error.h"
 #include "host/snapshot.h"
 
-/* Copies the plain files of every mounted directory that lies on a tmpfs into <directory>/mount-<number>/. -EFBIG
- * beyond 64 MiB. */
+/* Copies the plain files of every directory that is mounted to be written and lies on a tmpfs into
+ * <directory>/mount-<number>/. -EFBIG beyond 64 MiB. */
 int snapshot_save_volatile(const SnapshotSpec *spec, Error *err) MUST_CHECK;
 
 /* Brings them back, with owner and mode, whether a file is there or not. */

@@ -259,7 +259,8 @@ server_fill_specs(void)
 	s->mounts[1] = (LaunchMount){.source = s->volume.data_path, .target = "/var/lib/postgresql/data"};
 	s->mounts[2] = (LaunchMount){.source = s->layout.run_directory, .target = "/srv/read only", .read_only = 1};
 	for (size_t i = 0; i < 3; i++)
-		s->snapshot_mounts[i] = (SnapshotMount){.target = s->mounts[i].target, .source = s->mounts[i].source};
+		s->snapshot_mounts[i] = (SnapshotMount){
+			.target = s->mounts[i].target, .source = s->mounts[i].source, .read_only = s->mounts[i].read_only != 0};
 	s->snapshot_mounts[3] = (SnapshotMount){.target = "/run/lttle.log", .source = s->log_path};
 	s->data_paths[0] = s->volume.data_path;
 	s->launch = (LaunchSpec){.cgroups = s->cgroups,

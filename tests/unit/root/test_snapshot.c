@@ -309,6 +309,9 @@ test_files_in_memory_come_back(void **state)
 	dump();
 	server_kill();
 	assert_int_equal(unlink(path), 0);
+	snprintf(path, sizeof(path), "%s/mount-2", server.directory); /* read-only: the host's affair */
+	assert_int_equal(access(path, F_OK), -1);
+	snprintf(path, sizeof(path), "%s/activity", server.run_directory);
 	restore();
 	check(file_read(path, 100, &text, NULL, &err), &err);
 	assert_string_equal(text, "page");
