@@ -99,7 +99,7 @@ keys_of_plan(const GatePlan *plan)
 static const SessionKey *
 gate_find_session(const Gate *gate, const GateSegment *segment)
 {
-	SessionKey wanted;
+	SessionKey wanted = {0};
 
 	if (!socket_normalize_endpoint(&segment->sender, wanted.peer) ||
 		!socket_normalize_endpoint(&segment->receiver, wanted.local))
@@ -410,10 +410,16 @@ gate_replay(Gate *gate)
 int
 gate_open(Gate *gate, Error *err)
 {
+	PendingConnections pending = {0};
+	bool waited;
 	int result;
 
 	gate_silence(gate);
+	waited = sockdiag_count_pending(gate->diag_fd, SOCKDIAG_ANY_PORT, &pending, NULL) < 0 ||
+			 pending.speaking + pending.silent + pending.finished > 0;
 	gate_stubs_close(&gate->stubs);
+	if (waited)
+		gate_stubs_rouse(gate->namespace_fd, &gate->plan);
 	result = gate_table_run(gate->namespace_fd, gate_table_script_remove, err);
 	if (result == 0)
 		gate_replay(gate);

@@ -4,11 +4,15 @@
  * Open sessions: their packets are dropped in both directions by an nftables set in the machine's own network namespace
  * (never reset), from before the dump until after the restore. A packet with data on one of them, seen by a packet
  * socket, knocks; the frames seen are kept and replayed after the restore, so that no client waits for its own
- * retransmission.
+ * retransmission. What ends a session (Terminate, FIN, RST) is kept and replayed too, but wakes nobody. Keepalive
+ * probes are answered in the machine's name.
  *
  * New connections: a stub listener on each port that the machine listened on, in its namespace, with SO_REUSEPORT and
  * tcp_migrate_req=1. A connection that waits there and has sent data knocks; it is handed to the restored server by
  * closing the stub. A bare probe knocks nowhere.
+ *
+ * When the coordinator dies, its stubs die with it, and the connections that waited there get a reset, as from a server
+ * that crashed; everybody else is served by the next coordinator.
  */
 #ifndef HOST_GATE_H
 #define HOST_GATE_H
@@ -88,7 +92,8 @@ int gate_clear_sockets(const Gate *gate, Error *err) MUST_CHECK;
 
 /*
  * After the restore: hands pending connections over to the server's listeners, lets the sessions' packets pass, replays
- * the frames that were seen, and frees the gate. Also after a dump that failed, with the machine thawed.
+ * the frames that were seen, and frees the gate, also when it fails. Also after a dump that failed, with the machine
+ * thawed. -EIO: the table could not be removed, and the sessions are deaf until the namespace ends.
  */
 int gate_open(Gate *gate, Error *err) MUST_CHECK;
 

@@ -38,6 +38,16 @@ int gate_stubs_duplicate(const GateStubs *stubs, SocketSet *ret_sockets, Error *
 bool gate_stubs_drain(const GateStubs *stubs, int diag_fd);
 
 /*
+ * Wakes a server whose listeners have taken over what waited at the stubs. Before "tcp: call sk_data_ready() after
+ * listener migration" the kernel does not tell it: each of its listeners then gets a connection that closes at once, of
+ * which PostgreSQL says nothing. Does nothing where the kernel tells.
+ */
+void gate_stubs_rouse(int namespace_fd, const GatePlan *plan);
+
+/* What gate_stubs_rouse does on the kernels that need it. */
+void gate_ports_touch(int namespace_fd, const GatePlan *plan);
+
+/*
  * Stops listening. What waits moves to another listener of the same address and owner; without one it is reset. Done by
  * shutdown(2), so that a duplicate somewhere else does not keep the stub alive. Empties the list.
  */

@@ -20,7 +20,7 @@ static const struct bpf_insn share_program[] = {
 	{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = SOL_SOCKET},
 	{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3, .imm = SO_REUSEPORT},
 	{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_4, .src_reg = BPF_REG_10},
-	{.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_4, .imm = VALUE_OFFSET},
+	{.code = BPF_ALU64 | BPF_ADD, .dst_reg = BPF_REG_4, .imm = VALUE_OFFSET},
 	{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_5, .imm = sizeof(int32_t)},
 	{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_setsockopt},
 	{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1},

@@ -529,7 +529,7 @@ client_reset(int fd)
 static inline unsigned
 client_port(int fd)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = {0};
 	socklen_t size = sizeof(address);
 
 	assert_int_equal(getsockname(fd, (struct sockaddr *) &address, &size), 0);

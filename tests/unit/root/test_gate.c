@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 
+#include "host/gate_stub.h"
 #include "host/port_share.h"
 
 static void
@@ -355,6 +356,30 @@ test_cold_start_takes_the_clients_over(void **state)
 	gate_expect_served(fd);
 }
 
+/* For kernels that do not tell a listener what moved to it: a touch ends its wait, over both families. */
+static void
+test_touch_reaches_every_listener(void **state)
+{
+	SocketSet sockets = {0};
+	struct pollfd waiting[2];
+	size_t count = 0;
+	Error err = {0};
+
+	(void) state;
+	fixture_freeze();
+	gate_collect(&sockets);
+	fixture_check(gate_plan_from_sockets(&sockets, &gate_plan, &err), &err);
+	assert_int_equal(sockets.count, 2);
+	for (; count < 2; count++)
+		waiting[count] = (struct pollfd){.fd = sockets.sockets[count].fd, .events = POLLIN};
+	assert_int_equal(poll(waiting, 2, 0), 0);
+	gate_ports_touch(fixture.namespace_fd, &gate_plan);
+	fixture_await(poll(waiting, 2, 0) == 2);
+	socket_set_clear(&sockets);
+	fixture_thaw();
+	client_ask(client_connect());
+}
+
 /* ---- costs ---- */
 
 static size_t
@@ -412,6 +437,7 @@ main(void)
 		gate_test(test_coordinator_that_is_killed_refuses_nobody),
 		gate_test(test_freed_gate_refuses),
 		gate_test(test_cold_start_takes_the_clients_over),
+		gate_test(test_touch_reaches_every_listener),
 		gate_test(test_gate_holds_nothing_and_costs_nothing),
 	};
 
