@@ -337,7 +337,7 @@ test_segments_are_judged(void **state)
 	(void) state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
-		TestFrame frame;
+		TestFrame frame = {0};
 		GateSegment segment;
 		uint32_t next = NEXT;
 		uint32_t wrapped = 2;
@@ -356,7 +356,7 @@ test_segments_are_judged(void **state)
 static void
 test_padding_is_no_payload(void **state)
 {
-	TestFrame frame;
+	TestFrame frame = {0};
 	GateSegment segment;
 
 	(void) state;
@@ -377,7 +377,7 @@ test_torn_frames(void **state)
 	(void) state;
 	for (int v6 = 0; v6 < 2; v6++)
 	{
-		TestFrame frame;
+		TestFrame frame = {0};
 		GateSegment segment;
 
 		make_frame(v6 == 1, NEXT, 0x18, "Query", 5, &frame);
@@ -422,7 +422,7 @@ test_answer(void **state)
 	(void) state;
 	for (int v6 = 0; v6 < 2; v6++)
 	{
-		TestFrame frame;
+		TestFrame frame = {0};
 		GateSegment probe;
 		GateSegment segment;
 		unsigned char answer[GATE_ANSWER_BYTES];
