@@ -248,6 +248,8 @@ engine_open(Engine *engine, Error *err)
 	if (result == 0)
 		result = engine_prepare_run(engine, err);
 	if (result == 0)
+		result = network_guard_subnet(&engine->layout, true, err);
+	if (result == 0)
 		result = door_keeper_new(engine->loop, &engine->doors, err);
 	if (result == 0)
 		result = child_reaper_start(engine->loop, err);
@@ -289,7 +291,10 @@ static void
 engine_clear_host(Engine *engine)
 {
 	char path[320];
+	Error error;
 
+	if (network_guard_subnet(&engine->layout, false, &error) < 0)
+		log_warning("the subnet stays refused", "reason", error.message);
 	snprintf(path, sizeof(path), "%s/m", engine->layout.run_directory);
 	if (umount2(path, UMOUNT_NOFOLLOW) == 0)
 		rmdir(path);

@@ -69,12 +69,25 @@ exec_handle_grace(evutil_socket_t fd, short what, void *context)
 	(void) pidref_kill(&exec->process, SIGKILL, NULL);
 }
 
-static const char **
-exec_environment(const Machine *machine, const char *const *extra)
+static bool
+environment_is_named(const char *assignment, const char *name)
 {
+	size_t length = strlen(name);
+
+	return strncmp(assignment, name, length) == 0 && assignment[length] == '=';
+}
+
+/*
+ * The machine's own environment, and what the user's terminal adds. The first of a name is the one that getenv(3)
+ * finds, so the image's come last. The first *ret_owned strings are the caller's to free.
+ */
+static const char **
+exec_environment(const Machine *machine, const char *const *extra, size_t *ret_owned)
+{
+	const AppSpec *spec = &machine->spec;
 	char **image = machine->image_config.environment;
 	const char **environment;
-	size_t count = 0;
+	size_t count = spec->environment_count;
 
 	for (size_t i = 0; image != NULL && image[i] != NULL; i++)
 		count++;
@@ -82,7 +95,16 @@ exec_environment(const Machine *machine, const char *const *extra)
 		count++;
 	environment = memory_allocate((count + 1) * sizeof(char *));
 	count = 0;
-	/* The first of a name is the one that getenv(3) finds: the user's own TERM wins over the image's. */
+	for (size_t i = 0; i < spec->environment_count; i++)
+	{
+		bool replaced = false;
+
+		for (size_t k = 0; extra != NULL && extra[k] != NULL; k++)
+			replaced = replaced || environment_is_named(extra[k], spec->environment[i].name);
+		if (!replaced)
+			environment[count++] = memory_printf("%s=%s", spec->environment[i].name, spec->environment[i].value);
+	}
+	*ret_owned = count;
 	for (size_t i = 0; extra != NULL && extra[i] != NULL; i++)
 		environment[count++] = extra[i];
 	for (size_t i = 0; image != NULL && image[i] != NULL; i++)
@@ -105,7 +127,8 @@ exec_ensure_awake(Machine *machine, Error *err)
 static int
 exec_launch(Machine *machine, const EngineExecSpec *spec, PidRef *ret_process, Error *err)
 {
-	const char **environment = exec_environment(machine, spec->environment);
+	size_t owned = 0;
+	const char **environment = exec_environment(machine, spec->environment, &owned);
 	LaunchExecSpec launch = {.cgroups = machine->engine->cgroups,
 							 .cgroup = machine->group,
 							 .machine_pid = machine->process.pid,
@@ -121,6 +144,8 @@ exec_launch(Machine *machine, const EngineExecSpec *spec, PidRef *ret_process, E
 	pid_t pid = 0;
 	int result = launch_exec(&launch, &pid, err);
 
+	for (size_t i = 0; i < owned; i++)
+		free((char *) environment[i]);
 	free(environment);
 	/* Nothing reaps before the loop runs again: even one that has ended already is still there to be opened. */
 	return result < 0 ? result : pidref_open(pid, ret_process, err);

@@ -246,3 +246,13 @@ network_open_namespace(const MachineNetwork *network, int *ret_fd, Error *err)
 	*ret_fd = fd;
 	return 0;
 }
+
+int
+network_guard_subnet(const HostLayout *layout, bool guarded, Error *err)
+{
+	_cleanup_(links_close) struct nl_sock *socket = NULL;
+	int result = links_open(&socket, err);
+
+	return result < 0 ? result
+					  : links_set_unreachable(socket, layout->subnet_address, layout->subnet_bits, guarded, err);
+}

@@ -45,6 +45,12 @@ int network_remove(const MachineNetwork *network, Error *err) MUST_CHECK;
 /* Opens the pinned namespace. The caller closes the descriptor. */
 int network_open_namespace(const MachineNetwork *network, int *ret_fd, Error *err) MUST_CHECK;
 
+/*
+ * Refuses what goes to an address of the subnet that no machine has: without it the packet would leave by the default
+ * route, and somebody else could answer in the name of a machine that has been deleted. guarded: on or off.
+ */
+int network_guard_subnet(const HostLayout *layout, bool guarded, Error *err) MUST_CHECK;
+
 /* Writes "10.88.0.5" into text of at least 16 bytes. */
 void network_format_address(uint32_t address, char text[16]);
 

@@ -300,3 +300,27 @@ links_route_leads_to(struct nl_sock *socket, const char *name, uint32_t address)
 	hop = rtnl_route_nexthop_n(found, 0);
 	return hop != NULL && rtnl_route_nh_get_ifindex(hop) == (int) index;
 }
+
+/* With the worst metric there is, so that any other route to the same destination wins. */
+int
+links_set_unreachable(struct nl_sock *socket, uint32_t address, unsigned bits, bool unreachable, Error *err)
+{
+	_cleanup_(cleanup_route) struct rtnl_route *entry = rtnl_route_alloc();
+	_cleanup_(cleanup_address) struct nl_addr *destination = address_new(address, bits);
+	int code;
+
+	if (entry == NULL || destination == NULL)
+		return error_set_errno(err, ENOMEM, "unreachable route");
+	rtnl_route_set_family(entry, AF_INET);
+	rtnl_route_set_table(entry, RT_TABLE_MAIN);
+	rtnl_route_set_protocol(entry, RTPROT_STATIC);
+	rtnl_route_set_type(entry, RTN_UNREACHABLE);
+	rtnl_route_set_priority(entry, UINT32_MAX);
+	code = rtnl_route_set_dst(entry, destination);
+	if (code == 0)
+		code = unreachable ? rtnl_route_add(socket, entry, NLM_F_CREATE | NLM_F_EXCL)
+						   : rtnl_route_delete(socket, entry, 0);
+	if (code == -NLE_EXIST || (!unreachable && (code == -NLE_OBJ_NOTFOUND || code == -NLE_FAILURE)))
+		code = 0;
+	return code < 0 ? set_netlink_error(err, code, "subnet", "unreachable route") : 0;
+}

@@ -43,6 +43,10 @@ typedef struct LinkRoute
 
 int links_add_route(struct nl_sock *socket, const char *name, const LinkRoute *route, Error *err) MUST_CHECK;
 
+/* Adds or removes a route that refuses the whole prefix. One that is there, or isn't, is no error. */
+int links_set_unreachable(struct nl_sock *socket, uint32_t address, unsigned bits, bool unreachable,
+						  Error *err) MUST_CHECK;
+
 /* A neighbour that is known for ever, so that neither side ever asks by ARP. */
 int links_add_neighbour(struct nl_sock *socket, const char *name, uint32_t address,
 						const uint8_t hardware[LINK_ADDRESS_BYTES], Error *err) MUST_CHECK;

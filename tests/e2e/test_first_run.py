@@ -1,5 +1,6 @@
 """The guide's file, from deploy to asleep to deleted, with the guide's own words."""
 
+import errno
 import re
 from pathlib import Path
 
@@ -132,13 +133,17 @@ def test_the_volume_in_use_cannot_be_deleted(host, deployed):
 
 
 def test_delete_gives_everything_back(host, deployed):
-    link = machine(host)["host-link"]
+    link, address = machine(host)["host-link"], machine(host)["address"]
     assert host.cli("app", "delete", "--ns", "samples", "postgresql", "-y").stdout == (
         "App 'postgresql' has been deleted.\n"
     )
     assert host.cli("volume", "rm", "--ns", "samples", "pgdata", "-y").stdout == "Volume 'pgdata' has been deleted.\n"
     left = [line for line in harness.leftovers(host.prefix, host.root) if "samples" in line or link in line]
     assert left == []
+    # The address is nobody's now, and must not lead to whoever answers beyond the host's default route.
+    with pytest.raises(OSError) as refused:
+        harness.tcp_connect(address)
+    assert refused.value.errno == errno.EHOSTUNREACH
     assert not (host.run / "netns/samples.postgresql").exists()
     assert not (host.state / "machines/samples/postgresql").exists()
     assert not (host.state / "volumes/samples/pgdata.ext4").exists()

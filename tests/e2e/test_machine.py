@@ -38,6 +38,11 @@ def test_exec_is_under_the_same_restrictions(host, database):
     assert inside(host, database, "hostname").stdout == f"{database.name}\n"
 
 
+def test_exec_has_the_apps_environment(host, database):
+    lines = inside(host, database, "env").stdout.splitlines()
+    assert "POSTGRES_USER=user" in lines and any(line.startswith("PGDATA=") for line in lines)
+
+
 def test_it_has_namespaces_of_its_own(host, database):
     pid = database.get()["pid"]
     for kind in ("mnt", "pid", "ipc", "uts", "net"):
