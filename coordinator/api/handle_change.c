@@ -54,6 +54,12 @@ handle_restart_machine(ApiCall *call)
 }
 
 void
+handle_hibernate_machine(ApiCall *call)
+{
+	change_named(call, engine_hibernate_machine);
+}
+
+void
 handle_suspend_machine(ApiCall *call)
 {
 	change_named(call, engine_suspend_machine);

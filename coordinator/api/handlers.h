@@ -21,6 +21,7 @@ void handle_deploy(ApiCall *call);
 void handle_delete_app(ApiCall *call);
 void handle_delete_volume(ApiCall *call);
 void handle_restart_machine(ApiCall *call);
+void handle_hibernate_machine(ApiCall *call);
 void handle_suspend_machine(ApiCall *call);
 void handle_wake_machine(ApiCall *call);
 void handle_import_image(ApiCall *call);

@@ -18,6 +18,7 @@ const ApiRoute api_routes[] = {
 	{"GET",    MACHINE "/logs",                       "follow,tail,prefix",  handle_logs,            "Read what a machine has written"},
 	{"GET",    MACHINE "/wait",                       "phase,timeout-ms,prefix", handle_wait,        "Wait until a machine is in a phase"},
 	{"POST",   MACHINE "/restart",                    NULL,                  handle_restart_machine, "Stop a machine in order and start it again"},
+	{"POST",   MACHINE "/hibernate",                  NULL,                  handle_hibernate_machine, "Write a machine to disk now"},
 	{"POST",   MACHINE "/suspend",                    NULL,                  handle_suspend_machine, "Suspend a machine now"},
 	{"POST",   MACHINE "/wake",                       NULL,                  handle_wake_machine,    "Wake a machine, or start a stopped one"},
 	{"POST",   MACHINE "/exec",                       NULL,                  handle_exec,            "Run a program in a machine"},

@@ -135,6 +135,21 @@ listing_add_memory(Listing *listing, const json_t *machine)
 	listing_add(listing, "swapped memory", "%s", swapped);
 }
 
+/* What lies on disk, since when, and why it was written. */
+static void
+listing_add_snapshot(Listing *listing, const json_t *machine)
+{
+	const json_t *snapshot = json_object_get(machine, "snapshot");
+	char size[OUTPUT_TEXT_BYTES];
+	char time[OUTPUT_TEXT_BYTES];
+
+	if (!json_is_object(snapshot))
+		return;
+	output_format_bytes(member_number(snapshot, "size-bytes"), size);
+	output_format_time(member_number(snapshot, "written-ms"), time);
+	listing_add(listing, "snapshot", "%s on disk, written %s: %s", size, time, member_text(snapshot, "reason"));
+}
+
 static void
 machine_print(const json_t *machine)
 {
@@ -146,6 +161,7 @@ machine_print(const json_t *machine)
 	listing_add_phase(&listing, machine);
 	listing_add_wakes(&listing, machine);
 	listing_add_memory(&listing, machine);
+	listing_add_snapshot(&listing, machine);
 	listing_add(&listing, "address", "%s", member_text(machine, "address"));
 	listing_add(&listing, "sessions", "%.0f", member_number(machine, "sessions"));
 	if (member_is_set(machine, "pid"))
@@ -263,6 +279,12 @@ int
 run_machine_restart(const CliInvocation *invocation)
 {
 	return machine_change(invocation, "/restart", "has been restarted");
+}
+
+int
+run_machine_hibernate(const CliInvocation *invocation)
+{
+	return machine_change(invocation, "/hibernate", "is on disk");
 }
 
 int

@@ -53,6 +53,8 @@ const CliCommand cli_commands[] = {
 	 "behind it belongs to the program. The exit code is the program's own; 128 + N when signal N ended it."},
 	{"machine", "restart", NULL, "NAME", 1, 1, false, NS, "machines", run_machine_restart,
 	 "Stop a machine in order and start it again", NULL},
+	{"machine", "hibernate", NULL, "NAME", 1, 1, false, NS, "machines", run_machine_hibernate,
+	 "Write a machine to disk now", "No process and no memory stay; a client brings it back. Refused while something in it is active."},
 	{"machine", "suspend", NULL, "NAME", 1, 1, false, NS, "machines", run_machine_suspend, "Suspend a machine now",
 	 "Refused while something in it is active."},
 	{"machine", "wake", NULL, "NAME", 1, 1, false, NS, "machines", run_machine_wake,

@@ -15,6 +15,7 @@ int run_machine_get(const CliInvocation *invocation);
 int run_machine_logs(const CliInvocation *invocation);
 int run_machine_exec(const CliInvocation *invocation);
 int run_machine_restart(const CliInvocation *invocation);
+int run_machine_hibernate(const CliInvocation *invocation);
 int run_machine_suspend(const CliInvocation *invocation);
 int run_machine_wake(const CliInvocation *invocation);
 int run_machine_wait(const CliInvocation *invocation);

@@ -10,11 +10,12 @@
 #include "base/text.h"
 #include "engine/engine_private.h"
 
-#define DELETE_TIMEOUT_MS  (5 * 60 * 1000)
-#define RUN_TIMEOUT_MS	   (10 * 60 * 1000)
-#define SUSPEND_TIMEOUT_MS (60 * 1000)
-#define IMPORT_TIMEOUT_MS  (30 * 60 * 1000)
-#define VOLUME_TIMEOUT_MS  (2 * 60 * 1000)
+#define DELETE_TIMEOUT_MS	 (5 * 60 * 1000)
+#define RUN_TIMEOUT_MS		 (10 * 60 * 1000)
+#define SUSPEND_TIMEOUT_MS	 (60 * 1000)
+#define HIBERNATE_TIMEOUT_MS (5 * 60 * 1000)
+#define IMPORT_TIMEOUT_MS	 (30 * 60 * 1000)
+#define VOLUME_TIMEOUT_MS	 (2 * 60 * 1000)
 
 /* Finds the machine, or answers that there is none. */
 static Machine *
@@ -79,6 +80,20 @@ engine_suspend_machine(Engine *engine, const char *name_space, const char *name,
 		machine_dispatch(machine, EVENT_SUSPEND, "API");
 	}
 	(void) machine_wait(machine, WAIT_ASLEEP, NULL, SUSPEND_TIMEOUT_MS, done, context);
+}
+
+void
+engine_hibernate_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
+{
+	Machine *machine = command_find(engine, "machine", name_space, name, done, context);
+
+	if (machine == NULL)
+		return;
+	if (machine->holds > 0)
+		text_copy(machine->refusal, sizeof(machine->refusal), "a program runs inside (exec)");
+	else
+		(void) machine_hibernate(machine, "API");
+	(void) machine_wait(machine, WAIT_ON_DISK, NULL, HIBERNATE_TIMEOUT_MS, done, context);
 }
 
 void

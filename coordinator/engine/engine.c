@@ -207,6 +207,8 @@ engine_adopt_living(Machine *machine, Phase was)
 	if (cgroup_open_events(machine->engine->cgroups, machine->group, &events_fd, &error) == 0 &&
 		cgroup_read_events(events_fd, &frozen, &populated, &error) < 0)
 		log_warning("freezer not read", "machine", machine->label, "reason", error.message);
+	if (was == PHASE_DUMPING || was == PHASE_EVICTING)
+		machine_reclaim_from_disk(machine);
 	if (frozen)
 		machine_dispatch(machine, EVENT_ADOPT_FROZEN, NULL);
 	else if (was == PHASE_BOOTING || was == PHASE_CREATING)
@@ -215,6 +217,38 @@ engine_adopt_living(Machine *machine, Phase was)
 		machine_dispatch(machine, EVENT_ADOPT_RUNNING, NULL);
 	if (machine->facts.delete_wanted)
 		machine_dispatch(machine, EVENT_STOP, "was being stopped");
+}
+
+/* A machine that had come so far needs nothing but a client to start again. */
+static bool
+phase_was_awake_or_asleep(Phase phase)
+{
+	return phase == PHASE_READY || phase == PHASE_SUSPENDED || phase == PHASE_STOPPED || phase == PHASE_HIBERNATED ||
+		   phase == PHASE_PREPARING || phase == PHASE_FREEZING || phase == PHASE_RESUMING;
+}
+
+/* Takes over a machine that is on disk, or that the host's reboot has ended: it starts when somebody asks for it. */
+static bool
+engine_adopt_sleeping(Machine *machine, Phase was)
+{
+	Error error;
+
+	if (machine->facts.delete_wanted || machine_load_image(machine, &error) < 0)
+		return false;
+	if (machine_open_flash(machine, &error) < 0)
+		log_warning("flash channel not opened again", "machine", machine->label, "reason", error.message);
+	/* A snapshot that counts has not been restored from: whatever of a restore is left has not run yet. */
+	if ((was == PHASE_HIBERNATED || was == PHASE_EVICTING || was == PHASE_DUMPING || was == PHASE_RESUMING) &&
+		snapshot_read_manifest(machine->paths.snapshot, &machine->manifest, &error) == 0)
+	{
+		machine->has_snapshot = true;
+		machine_kill(machine);
+		machine_rest(machine);
+		return machine_dispatch(machine, EVENT_ADOPT_SNAPSHOT, NULL);
+	}
+	if (!phase_was_awake_or_asleep(was) || machine->spec.mode != MODE_FLASH || network_exists(&machine->network))
+		return false;
+	return machine_dispatch(machine, EVENT_ADOPT_NOTHING, "the host was started anew");
 }
 
 static void
@@ -231,9 +265,23 @@ engine_adopt(Machine *machine)
 		return;
 	}
 	machine->record.pid = 0;
+	if (engine_adopt_sleeping(machine, was))
+		return;
 	machine->facts.restart_wanted = !machine->facts.delete_wanted;
 	/* By way of stopping: what a killed coordinator left half made is given back first. */
 	machine_dispatch(machine, EVENT_STOP, "no process of it lives");
+}
+
+static void
+engine_find_criu(Engine *engine)
+{
+	Error error;
+
+	if (criu_find(engine->settings.criu, engine->criu, engine->criu_version, &error) == 0)
+		return;
+	engine->criu[0] = '\0';
+	text_copy(engine->criu_problem, sizeof(engine->criu_problem), error.message);
+	log_warning("machines cannot go to disk", "reason", error.message);
 }
 
 static int
@@ -253,6 +301,8 @@ engine_open(Engine *engine, Error *err)
 		result = door_keeper_new(engine->loop, &engine->doors, err);
 	if (result == 0)
 		result = child_reaper_start(engine->loop, err);
+	if (result == 0)
+		engine_find_criu(engine);
 	if (result == 0)
 		result = store_each_volume(engine->store, engine_load_volume, engine_report_row, engine, err);
 	if (result == 0)

@@ -68,6 +68,8 @@ void engine_delete_volume(Engine *engine, const char *name_space, const char *na
 void engine_restart_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
 /* Suspends it now. -EBUSY with the reason when it is not quiet. Done when frozen. */
 void engine_suspend_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
+/* Writes it to disk now, from ready or suspended. -EBUSY with the reason when it is not quiet. Done when hibernated. */
+void engine_hibernate_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
 /* Wakes it (also starts a stopped one). Done when it runs; it goes back to sleep by its own rules. */
 void engine_wake_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
 

@@ -30,6 +30,11 @@ struct Engine
 	Machine *machines;
 	EngineVolume *volumes;
 	ImagePin *pins;
+	char criu[256]; /* empty: there is none that works, and criu_problem says so */
+	char criu_version[32];
+	char criu_problem[256];
+	unsigned resuming;	  /* restores that run */
+	uint64_t last_ticket; /* of those that wait for a restore */
 };
 
 Machine *engine_find_machine(Engine *engine, const char *name_space, const char *name);
@@ -37,6 +42,7 @@ EngineVolume *engine_find_volume(Engine *engine, const char *name_space, const c
 void engine_add_machine(Engine *engine, Machine *machine);
 void engine_add_volume(Engine *engine, const VolumeSpec *spec); /* or changes the one that is there */
 void engine_remove_machine(Engine *engine, Machine *machine);	/* from list and store, freed */
+void engine_resume_next(Engine *engine);
 void engine_pin_image(Engine *engine, const Machine *machine);
 void engine_unpin_images(Engine *engine);
 int engine_register_image(Engine *engine, const char *name, const HostImage *image, Error *err) MUST_CHECK;

@@ -14,6 +14,7 @@
 #include "host/launch.h"
 
 #define HANGUP_GRACE_MS 5000
+#define WAKE_TIMEOUT_MS (10 * 60 * 1000)
 
 struct EngineExec
 {
@@ -22,15 +23,42 @@ struct EngineExec
 	char name[NAME_MAX_BYTES + 1];
 	PidRef process;
 	struct event *kill_timer;
-	void (*exited)(void *context, int exit_status); /* NULL: the client has gone */
-	void *context;
+	EngineExecSpec spec; /* its own copy; `exited` is NULL when the client has gone */
+	EngineWait *wait;	 /* while the machine comes from disk */
+	bool running;
 };
+
+static const char *const *
+exec_copy_strings(const char *const *strings)
+{
+	char **copy;
+	size_t count = 0;
+
+	if (strings == NULL)
+		return NULL;
+	while (strings[count] != NULL)
+		count++;
+	copy = memory_allocate((count + 1) * sizeof(char *));
+	for (size_t i = 0; i < count; i++)
+		copy[i] = memory_duplicate(strings[i]);
+	return (const char *const *) copy;
+}
+
+static void
+exec_free_strings(const char *const *strings)
+{
+	for (size_t i = 0; strings != NULL && strings[i] != NULL; i++)
+		free((char *) strings[i]);
+	free((void *) strings);
+}
 
 static void
 exec_free(EngineExec *exec)
 {
 	event_free(exec->kill_timer);
 	pidref_close(&exec->process);
+	exec_free_strings(exec->spec.argv);
+	exec_free_strings(exec->spec.environment);
 	free(exec);
 }
 
@@ -54,8 +82,8 @@ exec_handle_end(void *context, pid_t pid, int status)
 
 	(void) pid;
 	exec_release_hold(exec);
-	if (exec->exited != NULL)
-		exec->exited(exec->context, WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+	if (exec->spec.exited != NULL)
+		exec->spec.exited(exec->spec.context, WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
 	exec_free(exec);
 }
 
@@ -112,16 +140,25 @@ exec_environment(const Machine *machine, const char *const *extra, size_t *ret_o
 	return environment;
 }
 
-/* Wakes the machine if it sleeps. -EBUSY when it is not in a phase in which something can run. */
+/* Wakes the machine if it sleeps. 1: it comes, later. -EBUSY when it is in no phase in which something can run. */
 static int
 exec_ensure_awake(Machine *machine, Error *err)
 {
-	if (machine->phase == PHASE_SUSPENDED || machine->phase == PHASE_PREPARING || machine->phase == PHASE_FREEZING)
-		machine_dispatch(machine, EVENT_WAKE, "exec");
-	if (machine->phase != PHASE_READY && machine->phase != PHASE_BOOTING)
-		return error_set(err, -EBUSY, "machine %s: is %s; nothing can run inside now", machine->label,
-						 phase_name(machine->phase));
-	return 0;
+	switch (machine->phase)
+	{
+		case PHASE_READY:
+		case PHASE_BOOTING:
+			return 0;
+		case PHASE_STOPPED:
+		case PHASE_ERROR:
+		case PHASE_STOPPING:
+		case PHASE_DELETING:
+			return error_set(err, -EBUSY, "machine %s: is %s; nothing can run inside now", machine->label,
+							 phase_name(machine->phase));
+		default:
+			machine_dispatch(machine, EVENT_WAKE, "exec");
+			return machine->phase == PHASE_READY ? 0 : 1;
+	}
 }
 
 static int
@@ -151,12 +188,49 @@ exec_launch(Machine *machine, const EngineExecSpec *spec, PidRef *ret_process, E
 	return result < 0 ? result : pidref_open(pid, ret_process, err);
 }
 
+/* Launches the program, or says why it could not be. False: the exec is gone. */
+static bool
+exec_start(EngineExec *exec, Machine *machine)
+{
+	Error error = {0};
+	int result = exec_launch(machine, &exec->spec, &exec->process, &error);
+
+	if (result < 0)
+	{
+		exec->spec.started(exec->spec.context, result, &error);
+		exec_free(exec);
+		return false;
+	}
+	exec->running = true;
+	machine->holds++;
+	child_watch(exec->process.pid, exec_handle_end, exec);
+	exec->spec.started(exec->spec.context, 0, &error);
+	return true;
+}
+
+static void
+exec_machine_came(void *context, int result, struct json_t *body, const Error *err)
+{
+	EngineExec *exec = context;
+	Machine *machine = engine_find_machine(exec->engine, exec->name_space, exec->name);
+
+	(void) body;
+	exec->wait = NULL;
+	/* It may sleep again by the time this is called; then it is woken as any sleeping one. */
+	if (result == 0 && machine != NULL && exec_ensure_awake(machine, NULL) == 0)
+	{
+		exec_start(exec, machine);
+		return;
+	}
+	exec->spec.started(exec->spec.context, result < 0 ? result : -EBUSY, err);
+	exec_free(exec);
+}
+
 EngineExec *
 engine_exec(Engine *engine, const EngineExecSpec *spec)
 {
 	Machine *machine = engine_find_machine(engine, spec->name_space, spec->name);
 	EngineExec *exec;
-	PidRef process = PIDREF_NONE;
 	Error error = {0};
 	int result;
 
@@ -164,8 +238,6 @@ engine_exec(Engine *engine, const EngineExecSpec *spec)
 		result = error_set(&error, -ENOENT, "machine %s/%s: not found", spec->name_space, spec->name);
 	else
 		result = exec_ensure_awake(machine, &error);
-	if (result == 0)
-		result = exec_launch(machine, spec, &process, &error);
 	if (result < 0)
 	{
 		spec->started(spec->context, result, &error);
@@ -175,20 +247,28 @@ engine_exec(Engine *engine, const EngineExecSpec *spec)
 	exec->engine = engine;
 	memcpy(exec->name_space, machine->spec.name_space, sizeof(exec->name_space));
 	memcpy(exec->name, machine->spec.name, sizeof(exec->name));
-	exec->process = process;
+	exec->process = PIDREF_NONE;
+	exec->spec = *spec;
+	exec->spec.argv = exec_copy_strings(spec->argv);
+	exec->spec.environment = exec_copy_strings(spec->environment);
 	exec->kill_timer = evtimer_new(engine->loop, exec_handle_grace, exec);
-	exec->exited = spec->exited;
-	exec->context = spec->context;
-	machine->holds++;
-	child_watch(process.pid, exec_handle_end, exec);
-	spec->started(spec->context, 0, &error);
+	if (result == 0)
+		return exec_start(exec, machine) ? exec : NULL;
+	exec->wait = machine_wait(machine, WAIT_RUNNING, NULL, WAKE_TIMEOUT_MS, exec_machine_came, exec);
 	return exec;
 }
 
 void
 engine_exec_cancel(EngineExec *exec)
 {
-	exec->exited = NULL;
+	if (exec->wait != NULL)
+		engine_wait_cancel(exec->wait);
+	if (!exec->running)
+	{
+		exec_free(exec);
+		return;
+	}
+	exec->spec.exited = NULL;
 	(void) pidref_kill(&exec->process, SIGHUP, NULL);
 	machine_start_timer(exec->kill_timer, HANGUP_GRACE_MS);
 }

@@ -18,6 +18,14 @@ machine_reply_hello(Machine *machine)
 	lttle_flash_writer_begin(&writer);
 	lttle_flash_writer_add(&writer, "HELLO", "1");
 	lttle_flash_writer_add(&writer, "VERSION", LTTLE_FLASH_PROTOCOL_VERSION);
+	if (machine->resumed_pending)
+	{
+		lttle_flash_writer_add(&writer, "RESUMED", "1");
+		lttle_flash_writer_add_number(&writer, "SLEPT_MS", machine->resumed_slept_ms);
+		lttle_flash_writer_add(&writer, "FROM", "hibernated");
+		lttle_flash_writer_add(&writer, "WOKEN_BY", machine->record.woken_by);
+		machine->resumed_pending = false;
+	}
 	(void) flash_channel_send(machine->flash, &writer, NULL);
 }
 

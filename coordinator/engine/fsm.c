@@ -22,6 +22,12 @@ delete_wanted(const FsmFacts *facts)
 }
 
 static bool
+wake_wanted(const FsmFacts *facts)
+{
+	return facts->wake_wanted;
+}
+
+static bool
 restart_wanted(const FsmFacts *facts)
 {
 	return facts->restart_wanted;
@@ -41,6 +47,8 @@ static const FsmRow rows[] = {
 	{PHASE_IDLE, EVENT_ADOPT_RUNNING, ALWAYS, ACTION_ADOPT, PHASE_READY, LIMIT_NONE, "found running by a new coordinator"},
 	{PHASE_IDLE, EVENT_ADOPT_BOOTING, ALWAYS, ACTION_NONE, PHASE_BOOTING, LIMIT_BOOT, "found booting by a new coordinator"},
 	{PHASE_IDLE, EVENT_ADOPT_FROZEN, ALWAYS, ACTION_LOOK, PHASE_FREEZING, LIMIT_FREEZE, "found frozen by a new coordinator"},
+	{PHASE_IDLE, EVENT_ADOPT_SNAPSHOT, ALWAYS, ACTION_KEEP_GATE, PHASE_HIBERNATED, LIMIT_NONE, "its snapshot is on disk"},
+	{PHASE_IDLE, EVENT_ADOPT_NOTHING, ALWAYS, ACTION_KEEP_GATE, PHASE_STOPPED, LIMIT_NONE, "starts when a client comes"},
 	{PHASE_IDLE, EVENT_EXITED, ALWAYS, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING, LIMIT_NONE, "had ended while no coordinator was there"},
 
 	{PHASE_PULLING_IMAGE, EVENT_IMAGE_THERE, ALWAYS, ACTION_CREATE, PHASE_CREATING, LIMIT_NONE, "making root file system, volumes and network"},
@@ -91,6 +99,60 @@ static const FsmRow rows[] = {
 	{PHASE_SUSPENDED, EVENT_EXITED, ALWAYS, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING, LIMIT_NONE, "killed in its sleep"},
 	{PHASE_SUSPENDED, EVENT_STOP, ALWAYS, ACTION_WAKE_AND_STOP, PHASE_STOPPING, LIMIT_STOP, "asked to stop"},
 
+	{PHASE_READY, EVENT_HIBERNATE, IF(channel_open), ACTION_PREPARE_HIBERNATE, PHASE_HIBERNATE_PREPARING, LIMIT_PREPARE, "asking the extension"},
+	{PHASE_READY, EVENT_HIBERNATE, ALWAYS, ACTION_FREEZE, PHASE_HIBERNATE_FREEZING, LIMIT_FREEZE, "no extension to ask; freezing"},
+	{PHASE_SUSPENDED, EVENT_HIBERNATE, IF(channel_open), ACTION_WAKE_TO_HIBERNATE, PHASE_HIBERNATE_PREPARING, LIMIT_PREPARE, "thawed to ask the extension"},
+	{PHASE_SUSPENDED, EVENT_HIBERNATE, ALWAYS, ACTION_WAKE_TO_HIBERNATE, PHASE_HIBERNATE_FREEZING, LIMIT_FREEZE, "no extension to ask; freezing"},
+
+	{PHASE_HIBERNATE_PREPARING, EVENT_AGREED, ALWAYS, ACTION_NONE, PHASE_HIBERNATE_CLOSING, LIMIT_PREPARE, "the extension agreed; it closes its channel"},
+	{PHASE_HIBERNATE_PREPARING, EVENT_DECLINED, ALWAYS, ACTION_BACK_OFF, PHASE_READY, LIMIT_NONE, "the extension declined"},
+	{PHASE_HIBERNATE_PREPARING, EVENT_TIME_OUT, ALWAYS, ACTION_CANCEL_PREPARE, PHASE_READY, LIMIT_NONE, "the extension did not answer in time"},
+	{PHASE_HIBERNATE_PREPARING, EVENT_CHANNEL_LOST, ALWAYS, ACTION_BACK_OFF, PHASE_READY, LIMIT_NONE, "the extension has hung up"},
+	{PHASE_HIBERNATE_PREPARING, EVENT_SERVER_READY, ALWAYS, ACTION_CANCEL_PREPARE, PHASE_READY, LIMIT_NONE, "the extension came back anew"},
+	{PHASE_HIBERNATE_PREPARING, EVENT_WAKE, ALWAYS, ACTION_CANCEL_PREPARE, PHASE_READY, LIMIT_NONE, "wanted while it was about to hibernate"},
+	{PHASE_HIBERNATE_PREPARING, EVENT_EXITED, ALWAYS, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING, LIMIT_NONE, "its first process has ended"},
+	{PHASE_HIBERNATE_PREPARING, EVENT_STOP, ALWAYS, ACTION_STOP_PROCESS, PHASE_STOPPING, LIMIT_STOP, "asked to stop"},
+
+	{PHASE_HIBERNATE_CLOSING, EVENT_CHANNEL_LOST, ALWAYS, ACTION_FREEZE, PHASE_HIBERNATE_FREEZING, LIMIT_FREEZE, "its channel is closed; freezing"},
+	{PHASE_HIBERNATE_CLOSING, EVENT_TIME_OUT, ALWAYS, ACTION_CANCEL_PREPARE, PHASE_READY, LIMIT_NONE, "the extension did not close its channel in time"},
+	{PHASE_HIBERNATE_CLOSING, EVENT_SERVER_READY, ALWAYS, ACTION_CANCEL_PREPARE, PHASE_READY, LIMIT_NONE, "the extension came back anew"},
+	{PHASE_HIBERNATE_CLOSING, EVENT_WAKE, ALWAYS, ACTION_BACK_OFF, PHASE_READY, LIMIT_NONE, "wanted while it was about to hibernate"},
+	{PHASE_HIBERNATE_CLOSING, EVENT_EXITED, ALWAYS, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING, LIMIT_NONE, "its first process has ended"},
+	{PHASE_HIBERNATE_CLOSING, EVENT_STOP, ALWAYS, ACTION_STOP_PROCESS, PHASE_STOPPING, LIMIT_STOP, "asked to stop"},
+
+	{PHASE_HIBERNATE_FREEZING, EVENT_FROZEN, ALWAYS, ACTION_LOOK, PHASE_HIBERNATE_FREEZING, LIMIT_FREEZE, "frozen; the last look"},
+	{PHASE_HIBERNATE_FREEZING, EVENT_QUIET, ALWAYS, ACTION_DUMP, PHASE_DUMPING, LIMIT_NONE, "nothing is going on; writing the snapshot"},
+	{PHASE_HIBERNATE_FREEZING, EVENT_BUSY, ALWAYS, ACTION_THAW, PHASE_READY, LIMIT_NONE, "something was going on after all"},
+	{PHASE_HIBERNATE_FREEZING, EVENT_TIME_OUT, ALWAYS, ACTION_THAW, PHASE_READY, LIMIT_NONE, "freezing took too long"},
+	{PHASE_HIBERNATE_FREEZING, EVENT_WAKE, ALWAYS, ACTION_THAW, PHASE_READY, LIMIT_NONE, "wanted while it was about to hibernate"},
+	{PHASE_HIBERNATE_FREEZING, EVENT_CHANNEL_LOST, ALWAYS, ACTION_NONE, PHASE_HIBERNATE_FREEZING, LIMIT_FREEZE, "the extension has hung up"},
+	{PHASE_HIBERNATE_FREEZING, EVENT_EXITED, ALWAYS, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING, LIMIT_NONE, "killed while it was freezing"},
+	{PHASE_HIBERNATE_FREEZING, EVENT_STOP, ALWAYS, ACTION_WAKE_AND_STOP, PHASE_STOPPING, LIMIT_STOP, "asked to stop"},
+
+	{PHASE_DUMPING, EVENT_DUMPED, IF(wake_wanted), ACTION_UNDUMP, PHASE_READY, LIMIT_NONE, "a client came while the snapshot was written; it runs on"},
+	{PHASE_DUMPING, EVENT_DUMPED, ALWAYS, ACTION_EVICT, PHASE_EVICTING, LIMIT_STOP, "the snapshot is whole; ending the processes"},
+	{PHASE_DUMPING, EVENT_DUMP_FAILED, ALWAYS, ACTION_UNDUMP, PHASE_READY, LIMIT_NONE, "the snapshot could not be written; it runs on"},
+	{PHASE_DUMPING, EVENT_KNOCK, ALWAYS, ACTION_NOTE_KNOCK, PHASE_DUMPING, LIMIT_NONE, "a client is there; the snapshot is being written"},
+	{PHASE_DUMPING, EVENT_WAKE, ALWAYS, ACTION_NOTE_KNOCK, PHASE_DUMPING, LIMIT_NONE, "wanted; the snapshot is being written"},
+	{PHASE_DUMPING, EVENT_EXITED, ALWAYS, ACTION_DISCARD, PHASE_STOPPING, LIMIT_NONE, "killed while its snapshot was written"},
+	{PHASE_DUMPING, EVENT_STOP, ALWAYS, ACTION_DISCARD, PHASE_STOPPING, LIMIT_NONE, "asked to stop"},
+
+	{PHASE_EVICTING, EVENT_EXITED, IF(wake_wanted), ACTION_RESTORE, PHASE_RESUMING, LIMIT_NONE, "a client is there"},
+	{PHASE_EVICTING, EVENT_EXITED, ALWAYS, ACTION_REST, PHASE_HIBERNATED, LIMIT_NONE, "its snapshot is on disk"},
+	{PHASE_EVICTING, EVENT_KNOCK, ALWAYS, ACTION_NOTE_KNOCK, PHASE_EVICTING, LIMIT_STOP, "a client is there; the processes are ending"},
+	{PHASE_EVICTING, EVENT_WAKE, ALWAYS, ACTION_NOTE_KNOCK, PHASE_EVICTING, LIMIT_STOP, "wanted; the processes are ending"},
+	{PHASE_EVICTING, EVENT_TIME_OUT, ALWAYS, ACTION_KILL, PHASE_EVICTING, LIMIT_STOP, "the processes do not end; killed again"},
+	{PHASE_EVICTING, EVENT_STOP, ALWAYS, ACTION_DISCARD, PHASE_STOPPING, LIMIT_NONE, "asked to stop"},
+
+	{PHASE_HIBERNATED, EVENT_KNOCK, ALWAYS, ACTION_RESTORE, PHASE_RESUMING, LIMIT_NONE, "a client is there"},
+	{PHASE_HIBERNATED, EVENT_WAKE, ALWAYS, ACTION_RESTORE, PHASE_RESUMING, LIMIT_NONE, "wanted"},
+	{PHASE_HIBERNATED, EVENT_STOP, ALWAYS, ACTION_DISCARD, PHASE_STOPPING, LIMIT_NONE, "asked to stop; its snapshot is given up"},
+
+	{PHASE_RESUMING, EVENT_RESTORED, ALWAYS, ACTION_RESUME, PHASE_READY, LIMIT_NONE, "restored from disk"},
+	{PHASE_RESUMING, EVENT_RESTORE_FAILED, ALWAYS, ACTION_START_COLD, PHASE_CREATING, LIMIT_NONE, "cannot be restored; starting cold"},
+	{PHASE_RESUMING, EVENT_WAKE, ALWAYS, ACTION_NONE, PHASE_RESUMING, LIMIT_NONE, "is being restored already"},
+	{PHASE_RESUMING, EVENT_STOP, ALWAYS, ACTION_DISCARD, PHASE_STOPPING, LIMIT_NONE, "asked to stop; its snapshot is given up"},
+
 	{PHASE_STOPPING, EVENT_EXITED, ALWAYS, ACTION_TEAR_DOWN, PHASE_STOPPING, LIMIT_NONE, "ended; giving its mounts back"},
 	{PHASE_STOPPING, EVENT_TIME_OUT, ALWAYS, ACTION_KILL, PHASE_STOPPING, LIMIT_STOP, "did not stop in time; killed"},
 	{PHASE_STOPPING, EVENT_CHANNEL_LOST, ALWAYS, ACTION_NONE, PHASE_STOPPING, LIMIT_STOP, "the extension has hung up"},
@@ -103,6 +165,8 @@ static const FsmRow rows[] = {
 	{PHASE_STOPPED, EVENT_START, ALWAYS, ACTION_CREATE, PHASE_CREATING, LIMIT_NONE, "starting again"},
 	{PHASE_STOPPED, EVENT_WAKE, IF(image_unknown), ACTION_FETCH_IMAGE, PHASE_PULLING_IMAGE, LIMIT_NONE, "fetching the image"},
 	{PHASE_STOPPED, EVENT_WAKE, ALWAYS, ACTION_CREATE, PHASE_CREATING, LIMIT_NONE, "starting again"},
+	{PHASE_STOPPED, EVENT_KNOCK, IF(image_unknown), ACTION_FETCH_IMAGE, PHASE_PULLING_IMAGE, LIMIT_NONE, "a client is there; fetching the image"},
+	{PHASE_STOPPED, EVENT_KNOCK, ALWAYS, ACTION_CREATE, PHASE_CREATING, LIMIT_NONE, "a client is there; starting"},
 	{PHASE_STOPPED, EVENT_STOP, ALWAYS, ACTION_TEAR_DOWN, PHASE_STOPPING, LIMIT_NONE, "stopped already"},
 
 	{PHASE_RESTARTING, EVENT_RESTART_DUE, ALWAYS, ACTION_CREATE, PHASE_CREATING, LIMIT_NONE, "starting again"},
@@ -133,6 +197,13 @@ static const struct
 	[PHASE_PREPARING] = {"preparing", "suspending"},
 	[PHASE_FREEZING] = {"freezing", "suspending"},
 	[PHASE_SUSPENDED] = {"suspended", "suspended"},
+	[PHASE_HIBERNATE_PREPARING] = {"hibernate-preparing", "hibernating"},
+	[PHASE_HIBERNATE_CLOSING] = {"hibernate-closing", "hibernating"},
+	[PHASE_HIBERNATE_FREEZING] = {"hibernate-freezing", "hibernating"},
+	[PHASE_DUMPING] = {"dumping", "hibernating"},
+	[PHASE_EVICTING] = {"evicting", "hibernating"},
+	[PHASE_HIBERNATED] = {"hibernated", "hibernated"},
+	[PHASE_RESUMING] = {"resuming", "resuming"},
 	[PHASE_STOPPING] = {"stopping", "stopping"},
 	[PHASE_STOPPED] = {"stopped", "stopped"},
 	[PHASE_RESTARTING] = {"restarting", "restarting"},
@@ -154,6 +225,13 @@ static const char *const event_names[EVENT_COUNT] = {
 	[EVENT_FROZEN] = "frozen",
 	[EVENT_QUIET] = "quiet",
 	[EVENT_BUSY] = "busy",
+	[EVENT_HIBERNATE] = "hibernate",
+	[EVENT_DUMPED] = "dumped",
+	[EVENT_DUMP_FAILED] = "dump failed",
+	[EVENT_RESTORED] = "restored",
+	[EVENT_RESTORE_FAILED] = "restore failed",
+	[EVENT_ADOPT_SNAPSHOT] = "adopt snapshot",
+	[EVENT_ADOPT_NOTHING] = "adopt nothing",
 	[EVENT_KNOCK] = "knock",
 	[EVENT_WAKE] = "wake",
 	[EVENT_EXITED] = "exited",
@@ -177,6 +255,18 @@ static const char *const action_names[ACTION_COUNT] = {
 	[ACTION_FREEZE] = "freeze",
 	[ACTION_LOOK] = "last look",
 	[ACTION_SLEEP] = "watch the door, reclaim",
+	[ACTION_PREPARE_HIBERNATE] = "send PREPARE",
+	[ACTION_WAKE_TO_HIBERNATE] = "thaw, then as from ready",
+	[ACTION_DUMP] = "close the gate, dump",
+	[ACTION_UNDUMP] = "remove the snapshot, open the gate, thaw",
+	[ACTION_EVICT] = "kill",
+	[ACTION_RESTORE] = "restore, in turn",
+	[ACTION_RESUME] = "adopt the processes, open the gate",
+	[ACTION_START_COLD] = "set the snapshot aside, create",
+	[ACTION_DISCARD] = "remove snapshot and gate, tear down",
+	[ACTION_KEEP_GATE] = "close the gate",
+	[ACTION_NOTE_KNOCK] = "remember",
+	[ACTION_REST] = "clear sockets",
 	[ACTION_BACK_OFF] = "try later",
 	[ACTION_CANCEL_PREPARE] = "cancel PREPARE, try later",
 	[ACTION_THAW] = "thaw, try later",

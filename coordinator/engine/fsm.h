@@ -19,6 +19,13 @@ typedef enum Phase
 	PHASE_PREPARING, /* suspending: the extension is asked */
 	PHASE_FREEZING,	 /* suspending: the freezer works, then the last look */
 	PHASE_SUSPENDED,
+	PHASE_HIBERNATE_PREPARING, /* hibernating: the extension is asked */
+	PHASE_HIBERNATE_CLOSING,   /* hibernating: it agreed and closes its end of the channel */
+	PHASE_HIBERNATE_FREEZING,  /* hibernating: the freezer works, then the last look */
+	PHASE_DUMPING,			   /* hibernating: the snapshot is written */
+	PHASE_EVICTING,			   /* hibernating: the snapshot is whole, the processes go */
+	PHASE_HIBERNATED,
+	PHASE_RESUMING, /* the snapshot is restored, or waits for its turn */
 	PHASE_STOPPING,
 	PHASE_STOPPED,
 	PHASE_RESTARTING, /* it died; waiting for the next try */
@@ -40,8 +47,13 @@ typedef enum FsmEvent
 	EVENT_DECLINED,
 	EVENT_CHANNEL_LOST,
 	EVENT_FROZEN,
-	EVENT_QUIET,  /* the last look found nothing */
-	EVENT_BUSY,	  /* the last look found something, or could not be taken */
+	EVENT_QUIET,	 /* the last look found nothing */
+	EVENT_BUSY,		 /* the last look found something, or could not be taken */
+	EVENT_HIBERNATE, /* asleep for long enough, memory pressure, or the user */
+	EVENT_DUMPED,
+	EVENT_DUMP_FAILED,
+	EVENT_RESTORED,
+	EVENT_RESTORE_FAILED,
 	EVENT_KNOCK,  /* a client at the door */
 	EVENT_WAKE,	  /* the user or a program that is to run inside */
 	EVENT_EXITED, /* the first process has ended */
@@ -52,6 +64,8 @@ typedef enum FsmEvent
 	EVENT_ADOPT_RUNNING, /* a new coordinator found it alive */
 	EVENT_ADOPT_BOOTING,
 	EVENT_ADOPT_FROZEN,
+	EVENT_ADOPT_SNAPSHOT, /* found no process but a snapshot that counts */
+	EVENT_ADOPT_NOTHING,  /* found no process; it starts when a client comes */
 	EVENT_COUNT
 } FsmEvent;
 
@@ -67,6 +81,18 @@ typedef enum FsmAction
 	ACTION_FREEZE,
 	ACTION_LOOK,
 	ACTION_SLEEP,
+	ACTION_PREPARE_HIBERNATE,
+	ACTION_WAKE_TO_HIBERNATE,
+	ACTION_DUMP,
+	ACTION_UNDUMP,
+	ACTION_EVICT,
+	ACTION_RESTORE,
+	ACTION_RESUME,
+	ACTION_START_COLD,
+	ACTION_DISCARD,
+	ACTION_KEEP_GATE,
+	ACTION_NOTE_KNOCK,
+	ACTION_REST,
 	ACTION_BACK_OFF,
 	ACTION_CANCEL_PREPARE,
 	ACTION_THAW,
@@ -98,6 +124,7 @@ typedef struct FsmFacts
 	bool channel_open; /* the extension is connected and has said READY */
 	bool delete_wanted;
 	bool restart_wanted; /* stop, then start again */
+	bool wake_wanted;	 /* a client came while the snapshot was written */
 } FsmFacts;
 
 typedef bool (*FsmGuard)(const FsmFacts *facts);

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
 
@@ -146,6 +147,15 @@ machine_enter_ready(Machine *machine)
 	machine->busy_delay_ms = 0;
 	machine->not_before_ns = 0;
 	machine->suspend_forced = false;
+	/* A cold start after a sleep on disk: clients wait at the stubs until the server listens. */
+	if (machine->gate != NULL)
+	{
+		Error error;
+
+		if (gate_open(machine->gate, &error) < 0)
+			log_error("gate not opened", "machine", machine->label, "reason", error.message);
+		machine->gate = NULL;
+	}
 	if (machine->spec.mode != MODE_FLASH)
 		return;
 	engine_pin_image(machine->engine, machine);

@@ -102,6 +102,12 @@ machine_to_json(Machine *machine)
 	json_object_set_new(object, "exit-status", exit_status_to_json(machine->exit_status));
 	json_set_text(object, "last-error", machine->last_error);
 	json_set_number(object, "sessions", machine->sessions);
+	json_object_set_new(object, "snapshot",
+						machine->has_snapshot ? json_pack("{s:I, s:I, s:s, s:b}", "size-bytes",
+														  (json_int_t) machine->manifest.image_bytes, "written-ms",
+														  (json_int_t) machine->manifest.created_ms, "reason",
+														  machine->manifest.reason, "synced", machine->manifest.synced)
+											  : json_null());
 	if (awake && verdict.reason == ACTIVITY_NONE)
 		machine_idle_to_json(machine, &verdict, object);
 	return object;

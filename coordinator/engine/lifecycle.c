@@ -266,10 +266,9 @@ machine_limits(const Machine *machine)
 		.cpus = machine->spec.cpus, .memory_bytes = machine->spec.memory_mib << 20, .pids_max = MACHINE_MAX_PROCESSES};
 }
 
-static int
-create_job(const void *input, void *output, Error *err)
+int
+machine_prepare_host(const Machine *machine, Error *err)
 {
-	const Machine *machine = input;
 	CgroupLimits limits = machine_limits(machine);
 	int result = create_volumes(machine, err);
 
@@ -279,9 +278,16 @@ create_job(const void *input, void *output, Error *err)
 		result = network_create(&machine->network, err);
 	if (result == 0)
 		result = cgroup_create(machine->engine->cgroups, machine->group, &limits, err);
-	if (result == 0)
-		result = create_launch(machine, output, err);
 	return result;
+}
+
+static int
+create_job(const void *input, void *output, Error *err)
+{
+	const Machine *machine = input;
+	int result = machine_prepare_host(machine, err);
+
+	return result < 0 ? result : create_launch(machine, output, err);
 }
 
 static void
@@ -397,6 +403,9 @@ machine_handle_exit(evutil_socket_t fd, short what, void *context)
 		snprintf(detail, sizeof(detail), "exit status %d", WEXITSTATUS(machine->exit_status));
 	else if (machine->exit_status >= 0 && WIFSIGNALED(machine->exit_status))
 		snprintf(detail, sizeof(detail), "killed by signal %d", WTERMSIG(machine->exit_status));
+	/* Killed by somebody else while its snapshot was written: that one is worthless now, and a restart is due. */
+	if (machine->phase == PHASE_DUMPING)
+		machine->facts.restart_wanted = !machine->facts.delete_wanted;
 	machine_dispatch(machine, EVENT_EXITED, detail);
 }
 
@@ -558,6 +567,8 @@ machine_tear_down(Machine *machine)
 
 	evtimer_del(machine->restart_timer);
 	machine_cancel_memory_work(machine);
+	gate_free(machine->gate);
+	machine->gate = NULL;
 	flash_channel_close(machine->flash);
 	machine->flash = NULL;
 	machine->flash_ready = false;

@@ -105,6 +105,8 @@ machine_plan_paths(Machine *machine)
 			 machine->record.index);
 	snprintf(paths->log, sizeof(paths->log), "%s/machine.log", paths->directory);
 	snprintf(paths->hotset, sizeof(paths->hotset), "%s/hotset", paths->directory);
+	snprintf(paths->snapshot, sizeof(paths->snapshot), "%s/snapshot", paths->directory);
+	snprintf(paths->gate, sizeof(paths->gate), "%s/gate.json", paths->directory);
 	snprintf(paths->activity, sizeof(paths->activity), "%s/activity", paths->run_directory);
 	snprintf(paths->flash_socket, sizeof(paths->flash_socket), "%s/flash.sock", paths->run_directory);
 }
@@ -131,6 +133,7 @@ machine_new(Engine *engine, const AppSpec *spec, const MachineRecord *record)
 	machine->idle_timer = evtimer_new(engine->loop, machine_handle_idle_timer, machine);
 	machine->restart_timer = evtimer_new(engine->loop, machine_handle_restart_timer, machine);
 	machine->hotset_timer = evtimer_new(engine->loop, machine_handle_hotset_timer, machine);
+	machine->hibernate_timer = evtimer_new(engine->loop, machine_handle_hibernate_timer, machine);
 	return machine;
 }
 
@@ -147,6 +150,7 @@ machine_free(Machine *machine)
 	event_free(machine->idle_timer);
 	event_free(machine->restart_timer);
 	event_free(machine->hotset_timer);
+	event_free(machine->hibernate_timer);
 	if (machine->exit_event != NULL)
 		event_free(machine->exit_event);
 	pidref_close(&machine->process);
@@ -276,6 +280,45 @@ machine_act(Machine *machine, const FsmRow *row, const char *detail)
 			break;
 		case ACTION_SLEEP:
 			machine_sleep(machine);
+			break;
+		case ACTION_PREPARE_HIBERNATE:
+			machine_send_prepare(machine);
+			break;
+		case ACTION_WAKE_TO_HIBERNATE:
+			machine_wake_to_hibernate(machine);
+			break;
+		case ACTION_DUMP:
+			machine_dump(machine);
+			break;
+		case ACTION_UNDUMP:
+			machine_undump(machine);
+			break;
+		case ACTION_EVICT:
+			machine_kill(machine);
+			break;
+		case ACTION_REST:
+			machine_rest(machine);
+			break;
+		case ACTION_RESTORE:
+			machine_rest(machine);
+			if (machine->knocker[0] == '\0' && detail != NULL)
+				text_copy(machine->knocker, sizeof(machine->knocker), detail);
+			machine_restore(machine);
+			break;
+		case ACTION_RESUME:
+			machine_resume(machine);
+			break;
+		case ACTION_START_COLD:
+			machine_start_cold(machine);
+			break;
+		case ACTION_DISCARD:
+			machine_discard(machine);
+			break;
+		case ACTION_KEEP_GATE:
+			machine_keep_gate(machine);
+			break;
+		case ACTION_NOTE_KNOCK:
+			machine->facts.wake_wanted = true;
 			break;
 		case ACTION_BACK_OFF:
 			machine_back_off(machine, 0);

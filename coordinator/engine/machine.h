@@ -5,6 +5,7 @@
  *   lifecycle.c   fetch, create, boot, exit, restart, stop, tear down
  *   suspend.c     PREPARE, freeze, last look, sleep
  *   wake.c        thaw
+ *   hibernate.c   to disk and back
  *   idle.c        when it is time to suspend, and why it is not
  *   flash.c       what the extension says
  *   wait.c        those who wait for a phase
@@ -23,10 +24,12 @@
 #include "host/activity.h"
 #include "host/cgroup.h"
 #include "host/door.h"
+#include "host/gate.h"
 #include "host/image.h"
 #include "host/names.h"
 #include "host/network.h"
 #include "host/rootfs.h"
+#include "host/snapshot.h"
 #include "host/volume.h"
 #include "store/store.h"
 
@@ -43,6 +46,8 @@ typedef struct MachinePaths
 	char activity[420];
 	char flash_socket[420];
 	char hotset[420];
+	char snapshot[420];
+	char gate[420];
 } MachinePaths;
 
 /* What keeps a machine awake or has woken it, for people. */
@@ -79,6 +84,7 @@ typedef struct Machine
 	struct event *idle_timer;
 	struct event *restart_timer;
 	struct event *hotset_timer;
+	struct event *hibernate_timer;
 
 	FlashChannel *flash;
 	bool flash_ready; /* READY was said on this connection */
@@ -102,6 +108,16 @@ typedef struct Machine
 	char refusal[256]; /* why the last attempt to suspend came to nothing */
 	unsigned sessions; /* client sessions at the last look */
 	bool reclaimed;	   /* its memory was given back in this sleep */
+
+	Gate *gate; /* while on disk, and until a cold start listens */
+	bool has_snapshot;
+	SnapshotManifest manifest; /* of the snapshot that is there or is being written */
+	char hibernate_reason[128];
+	char knocker[128];		/* who waits for the restore */
+	uint64_t knocked_ns;	/* since when; 0: nobody */
+	uint64_t resume_ticket; /* place in the queue of restores; 0: not in it */
+	bool resumed_pending;	/* the next HELLO is answered with RESUMED */
+	uint64_t resumed_slept_ms;
 
 	struct EngineWait *waits;
 	struct Machine *next;
@@ -127,6 +143,7 @@ void machine_tear_down(Machine *machine);
 void machine_schedule_restart(Machine *machine);
 void machine_forget(Machine *machine);
 CgroupLimits machine_limits(const Machine *machine);
+int machine_prepare_host(const Machine *machine, Error *err) MUST_CHECK; /* for a job's child */
 int machine_open_flash(Machine *machine, Error *err) MUST_CHECK;
 int machine_load_image(Machine *machine, Error *err) MUST_CHECK; /* -ENOENT: not there yet */
 
@@ -139,6 +156,21 @@ void machine_sleep(Machine *machine);
 void machine_back_off(Machine *machine, uint64_t at_least_ms);
 void machine_stop_freeze_watch(Machine *machine);
 void machine_cancel_memory_work(Machine *machine);
+
+/* hibernate.c */
+bool machine_hibernate(Machine *machine, const char *reason); /* false: `refusal` says why */
+void machine_handle_hibernate_timer(int fd, short what, void *context);
+void machine_wake_to_hibernate(Machine *machine);
+void machine_dump(Machine *machine);
+void machine_undump(Machine *machine);
+void machine_rest(Machine *machine);
+void machine_restore(Machine *machine);
+void machine_resume(Machine *machine);
+void machine_start_cold(Machine *machine);
+void machine_discard(Machine *machine);
+void machine_keep_gate(Machine *machine);
+void machine_forget_snapshot(Machine *machine);
+void machine_reclaim_from_disk(Machine *machine); /* its processes live: snapshot and gate go */
 
 /* wake.c */
 void machine_wake(Machine *machine, const char *woken_by);
@@ -166,6 +198,7 @@ typedef enum WaitKind
 	WAIT_PHASE,	  /* a phase by name */
 	WAIT_RUNNING, /* ready; error and stopped are failures */
 	WAIT_ASLEEP,  /* suspended; ready again is a refusal */
+	WAIT_ON_DISK, /* hibernated; ready again is a refusal */
 	WAIT_GONE	  /* deleted */
 } WaitKind;
 EngineWait *machine_wait(Machine *machine, WaitKind kind, const char *phase, uint64_t timeout_ms, EngineDone done,

@@ -36,7 +36,7 @@ machine_send_prepare(Machine *machine)
 	Error error;
 
 	lttle_flash_writer_begin(&writer);
-	lttle_flash_writer_add(&writer, "PREPARE", "suspend");
+	lttle_flash_writer_add(&writer, "PREPARE", machine->phase == PHASE_HIBERNATE_PREPARING ? "hibernate" : "suspend");
 	lttle_flash_writer_add_number(&writer, "DEADLINE_MS", machine->engine->settings.prepare_timeout_ms);
 	/* A worker that cannot be reached is lost, and that is an event of its own. */
 	if (flash_channel_send(machine->flash, &writer, &error) < 0)
@@ -245,10 +245,7 @@ machine_handle_knock(void *context, const DoorKnock *knock)
 {
 	char detail[128];
 
-	if (knock->peer[0] != '\0')
-		snprintf(detail, sizeof(detail), "client %s (%s)", knock->peer, knock->kind);
-	else
-		snprintf(detail, sizeof(detail), "%s", knock->kind);
+	door_describe_knock(knock, detail, sizeof(detail));
 	machine_dispatch(context, EVENT_KNOCK, detail);
 }
 
@@ -304,6 +301,8 @@ machine_sleep(Machine *machine)
 	machine->awake.text[0] = '\0';
 	machine->reclaimed = false;
 	machine_save(machine);
+	if (machine->spec.hibernate_after_ms > 0)
+		machine_start_timer(machine->hibernate_timer, machine->spec.hibernate_after_ms);
 	if (!machine->engine->settings.reclaim)
 		return;
 	machine_cancel_memory_work(machine);

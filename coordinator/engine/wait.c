@@ -102,6 +102,16 @@ wait_is_over(const EngineWait *wait, int *ret_result, Error *ret_error)
 				return true;
 			}
 			return false;
+		case WAIT_ON_DISK:
+			if (phase == PHASE_HIBERNATED)
+				return true;
+			if (strcmp(phase_name(phase), phase_name(PHASE_DUMPING)) != 0)
+			{
+				*ret_result = error_set(ret_error, -EBUSY, "machine %s: was not hibernated: %s", machine->label,
+										machine->refusal[0] != '\0' ? machine->refusal : machine->record.reason);
+				return true;
+			}
+			return false;
 		case WAIT_GONE:
 			return false;
 	}

@@ -27,6 +27,7 @@ machine_wake(Machine *machine, const char *woken_by)
 	uint64_t begin_ns = clock_monotonic_ns();
 	uint64_t end_ns;
 
+	evtimer_del(machine->hibernate_timer);
 	machine_cancel_memory_work(machine);
 	door_close(machine->door);
 	machine->door = NULL;

@@ -507,3 +507,12 @@ door_close(Door *door)
 	door_mute(door);
 	door_free(door);
 }
+
+void
+door_describe_knock(const DoorKnock *knock, char *text, size_t size)
+{
+	if (knock->peer[0] != '\0')
+		snprintf(text, size, "client %s (%s)", knock->peer, knock->kind);
+	else
+		snprintf(text, size, "%s", knock->kind);
+}

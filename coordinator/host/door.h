@@ -36,6 +36,9 @@ typedef struct DoorKnock
 	const char *kind; /* one of DOOR_KNOCK_… */
 } DoorKnock;
 
+/* "client 10.88.0.1:51234 (session)", for people. */
+void door_describe_knock(const DoorKnock *knock, char *text, size_t size);
+
 /* Called in the loop, once, when a client must be served. The door stays open until door_close. */
 typedef void (*DoorKnocked)(void *context, const DoorKnock *knock);
 

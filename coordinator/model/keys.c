@@ -99,6 +99,14 @@ static const Key flash_keys[] = {
 	 FIELD(AppSpec, timeout_ms),
 	 .example = "3",
 	 .doc = "The machine suspends this long after its last activity."},
+	{.name = "hibernate-after",
+	 .type = KEY_DURATION,
+	 .fallback_note = "never by time",
+	 .minimum = 10,
+	 .maximum = 365 * DAY,
+	 FIELD(AppSpec, hibernate_after_ms),
+	 .example = "15m",
+	 .doc = "A machine that has been suspended for this long goes to disk."},
 	{0},
 };
 

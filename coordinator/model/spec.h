@@ -89,6 +89,7 @@ typedef struct AppSpec
 	MachineMode mode;
 	FlashStrategy strategy;			  /* flash only */
 	uint64_t timeout_ms;			  /* flash only: suspend this long after the last activity */
+	uint64_t hibernate_after_ms;	  /* flash only: suspended machines go to disk after this; 0: never by time */
 	EnvironmentVariable *environment; /* sorted by name */
 	size_t environment_count;
 	VolumeMount *volumes; /* in the file's order */

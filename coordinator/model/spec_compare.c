@@ -40,12 +40,18 @@ compare_mode(SpecChanges *changes, const AppSpec *old_spec, const AppSpec *new_s
 {
 	char old_timeout[32];
 	char new_timeout[32];
+	char old_after[32];
+	char new_after[32];
 	bool old_flash = old_spec->mode == MODE_FLASH;
 	bool new_flash = new_spec->mode == MODE_FLASH;
 
 	duration_format(old_spec->timeout_ms, old_timeout);
 	duration_format(new_spec->timeout_ms, new_timeout);
 	compare_text(changes, "mode", old_flash ? "flash" : "regular", new_flash ? "flash" : "regular");
+	duration_format(old_spec->hibernate_after_ms, old_after);
+	duration_format(new_spec->hibernate_after_ms, new_after);
+	compare_text(changes, "mode.flash.hibernate-after", old_spec->hibernate_after_ms > 0 ? old_after : NULL,
+				 new_spec->hibernate_after_ms > 0 ? new_after : NULL);
 	compare_text(changes, "mode.flash.timeout", old_flash ? old_timeout : NULL, new_flash ? new_timeout : NULL);
 }
 

@@ -1,0 +1,532 @@
+/*
+ * To disk and back. Before the dump the gate is closed, so that no client is refused at any moment; the processes stay,
+ * frozen, until the snapshot is whole; before the restore the snapshot is spent. Whatever fails ends in the running
+ * server or in a cold start.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "engine/engine_private.h"
+
+#define DUMP_TIMEOUT_MS	   120000
+#define RESTORE_TIMEOUT_MS 60000
+#define REMOVE_TIMEOUT_MS  60000
+#define NETWORK_TIMEOUT_MS 30000
+
+/* What a cold machine's stub listeners hold for the server: as PostgreSQL's own default for 100 connections. */
+#define STUB_BACKLOG 200
+
+/* ---- the snapshot's description ---- */
+
+/* The description that snapshot.h wants, with the arrays it points to. */
+typedef struct SnapshotPlan
+{
+	SnapshotSpec spec;
+	SnapshotMount *mounts;
+	HostVolume *volumes;
+	const char **data;
+} SnapshotPlan;
+
+static void
+snapshot_plan_clear(SnapshotPlan *plan)
+{
+	free(plan->mounts);
+	free(plan->volumes);
+	free(plan->data);
+}
+
+static void
+snapshot_plan_fill(const Machine *machine, SnapshotPlan *plan)
+{
+	size_t count = machine->spec.volume_count;
+	size_t data_count = 0;
+
+	*plan = (SnapshotPlan){.mounts = memory_allocate((count + 2) * sizeof(*plan->mounts)),
+						   .volumes = memory_allocate((count + 1) * sizeof(*plan->volumes)),
+						   .data = memory_allocate((count + 1) * sizeof(*plan->data))};
+	for (size_t i = 0; i < count; i++)
+	{
+		const VolumeMount *mount = &machine->spec.volumes[i];
+		const EngineVolume *volume = engine_find_volume(machine->engine, mount->name_space, mount->name);
+
+		volume_plan(&machine->engine->layout, mount->name_space, mount->name, &plan->volumes[i]);
+		plan->mounts[i] = (SnapshotMount){.target = mount->path, .source = plan->volumes[i].data_path};
+		if (volume != NULL && volume->spec.mode == VOLUME_WRITEABLE)
+			plan->data[data_count++] = plan->volumes[i].data_path;
+	}
+	plan->mounts[count] = (SnapshotMount){.target = "/run/lttle", .source = machine->paths.run_directory};
+	plan->mounts[count + 1] = (SnapshotMount){.target = "/run/lttle.log", .source = machine->paths.log};
+	plan->spec = (SnapshotSpec){.criu = machine->engine->criu,
+								.directory = machine->paths.snapshot,
+								.cgroups = machine->engine->cgroups,
+								.cgroup = machine->group,
+								.network_path = machine->network.pin_path,
+								.root = machine->rootfs.merged,
+								.mounts = plan->mounts,
+								.mount_count = count + 2,
+								.data_paths = plan->data,
+								.data_count = data_count,
+								.uid = machine->image_config.uid,
+								.gid = machine->image_config.gid,
+								.machine_pid = machine->process.pid};
+}
+
+/* ---- when ---- */
+
+bool
+machine_hibernate(Machine *machine, const char *reason)
+{
+	if (machine->engine->criu[0] == '\0')
+	{
+		text_copy(machine->refusal, sizeof(machine->refusal), machine->engine->criu_problem);
+		return false;
+	}
+	if (!machine_can_be_woken(machine))
+	{
+		text_copy(machine->refusal, sizeof(machine->refusal),
+				  "no exposed port is listened on, so no client could wake it");
+		return false;
+	}
+	machine->refusal[0] = '\0';
+	machine->suspend_forced = true; /* sessions are kept on disk too */
+	machine->facts.wake_wanted = false;
+	text_copy(machine->hibernate_reason, sizeof(machine->hibernate_reason), reason);
+	return machine_dispatch(machine, EVENT_HIBERNATE, reason);
+}
+
+void
+machine_handle_hibernate_timer(evutil_socket_t fd, short what, void *context)
+{
+	Machine *machine = context;
+
+	(void) fd;
+	(void) what;
+	if (machine->phase == PHASE_SUSPENDED && !machine_hibernate(machine, "hibernate-after"))
+		log_warning("not hibernated", "machine", machine->label, "reason", machine->refusal);
+}
+
+/* The sleeping machine is thawed for a moment, because only a running extension can close its end of the channel. */
+void
+machine_wake_to_hibernate(Machine *machine)
+{
+	machine_cancel_memory_work(machine);
+	door_close(machine->door);
+	machine->door = NULL;
+	machine_thaw(machine);
+	machine->awake_since_ns = clock_monotonic_ns();
+	if (machine->phase == PHASE_HIBERNATE_PREPARING)
+		machine_send_prepare(machine);
+	else
+		machine_freeze(machine);
+}
+
+/* ---- to disk ---- */
+
+static void
+machine_handle_gate_knock(void *context, const DoorKnock *knock)
+{
+	Machine *machine = context;
+
+	door_describe_knock(knock, machine->knocker, sizeof(machine->knocker));
+	machine->knocked_ns = clock_monotonic_ns();
+	machine_dispatch(machine, EVENT_KNOCK, machine->knocker);
+}
+
+static int
+machine_close_gate(Machine *machine, const GatePlan *plan, const SocketSet *listeners, Error *err)
+{
+	_cleanup_fd_ int namespace_fd = -1;
+	GateSpec spec = {.loop = machine->engine->loop,
+					 .host_link = machine->network.host_link,
+					 .plan = plan,
+					 .knocked = machine_handle_gate_knock,
+					 .context = machine};
+	int result = network_open_namespace(&machine->network, &namespace_fd, err);
+
+	if (result < 0)
+		return result;
+	spec.namespace_fd = namespace_fd;
+	return gate_close(&spec, listeners, &machine->gate, err);
+}
+
+static int
+dump_job(const void *input, void *output, Error *err)
+{
+	const Machine *machine = input;
+	SnapshotManifest *manifest = output;
+	SnapshotPlan plan;
+	int result;
+
+	*manifest = machine->manifest;
+	snapshot_plan_fill(machine, &plan);
+	result = snapshot_dump(&plan.spec, manifest, err);
+	snapshot_plan_clear(&plan);
+	return result;
+}
+
+static void
+machine_dump_failed(Machine *machine, const char *why)
+{
+	text_copy(machine->last_error, sizeof(machine->last_error), why);
+	text_copy(machine->refusal, sizeof(machine->refusal), why);
+	machine_dispatch(machine, EVENT_DUMP_FAILED, why);
+}
+
+static void
+machine_dumped(void *context, int result, const void *output, const Error *err)
+{
+	Machine *machine = context;
+
+	machine->work = NULL;
+	if (result < 0)
+	{
+		machine_dump_failed(machine, err->message);
+		return;
+	}
+	memcpy(&machine->manifest, output, sizeof(machine->manifest));
+	machine->has_snapshot = true;
+	machine_dispatch(machine, EVENT_DUMPED, machine->hibernate_reason);
+}
+
+void
+machine_dump(Machine *machine)
+{
+	JobSpec spec = {.name = "write snapshot",
+					.function = dump_job,
+					.input = machine,
+					.output_bytes = sizeof(SnapshotManifest),
+					.timeout_ms = DUMP_TIMEOUT_MS,
+					.done = machine_dumped,
+					.context = machine};
+	GatePlan plan = {0};
+	Error error;
+	int result = gate_plan_from_sockets(&machine->sockets, &plan, &error);
+
+	machine->slept_since_ns = clock_monotonic_ns();
+	if (result == 0)
+		result = gate_plan_save(&plan, machine->paths.gate, &error);
+	if (result == 0)
+		result = machine_close_gate(machine, &plan, &machine->sockets, &error);
+	gate_plan_clear(&plan);
+	socket_set_clear(&machine->sockets);
+	if (result == 0)
+	{
+		machine->manifest = (SnapshotManifest){0};
+		text_copy(machine->manifest.reason, sizeof(machine->manifest.reason), machine->hibernate_reason);
+		text_copy(machine->manifest.image_id, sizeof(machine->manifest.image_id), machine->record.image_id);
+		text_copy(machine->manifest.extension_version, sizeof(machine->manifest.extension_version),
+				  machine->extension_version);
+		result = job_start(machine->engine->loop, &spec, &machine->work, &error);
+	}
+	if (result < 0)
+		machine_dump_failed(machine, error.message);
+}
+
+/* The processes are the truth again: first the snapshot goes, then they run. */
+void
+machine_undump(Machine *machine)
+{
+	Error error;
+
+	machine_forget_snapshot(machine);
+	machine_thaw(machine);
+	if (machine->gate != NULL && gate_open(machine->gate, &error) < 0)
+		log_error("gate not opened", "machine", machine->label, "reason", error.message);
+	machine->gate = NULL;
+	machine->facts.wake_wanted = false;
+	machine->awake_since_ns = clock_monotonic_ns();
+	machine_back_off(machine, machine_idle_timeout_ms(machine));
+}
+
+void
+machine_forget_snapshot(Machine *machine)
+{
+	Error error;
+
+	machine->has_snapshot = false;
+	if (snapshot_remove(machine->paths.snapshot, &error) < 0)
+		log_error("snapshot not removed", "machine", machine->label, "reason", error.message);
+}
+
+/* The first process has ended after an eviction, and with it all others: what they left is cleared away. */
+void
+machine_rest(Machine *machine)
+{
+	Error error;
+
+	if (cgroup_set_frozen(machine->engine->cgroups, machine->group, false, &error) < 0)
+		log_warning("control group not thawed", "machine", machine->label, "reason", error.message);
+	if (machine->gate != NULL && gate_clear_sockets(machine->gate, &error) < 0)
+		log_warning("sockets not cleared", "machine", machine->label, "reason", error.message);
+}
+
+/* ---- from disk ---- */
+
+static int
+restore_job(const void *input, void *output, Error *err)
+{
+	const Machine *machine = input;
+	SnapshotManifest manifest;
+	SnapshotPlan plan;
+	int result = machine_prepare_host(machine, err);
+
+	snapshot_plan_fill(machine, &plan);
+	if (result == 0)
+		result = snapshot_read_manifest(machine->paths.snapshot, &manifest, err);
+	if (result == 0)
+		result = snapshot_verify(&plan.spec, &manifest, machine->record.image_id, err);
+	if (result == 0)
+		result = snapshot_restore(&plan.spec, output, err);
+	snapshot_plan_clear(&plan);
+	return result;
+}
+
+static void
+machine_restored(void *context, int result, const void *output, const Error *err)
+{
+	Machine *machine = context;
+	Error error = *err;
+	pid_t pid;
+
+	machine->work = NULL;
+	machine->engine->resuming--;
+	if (result == 0)
+	{
+		memcpy(&pid, output, sizeof(pid));
+		result = pidref_open(pid, &machine->process, &error);
+	}
+	if (result == 0)
+	{
+		machine->record.pid = machine->process.pid;
+		machine->record.start_time = machine->process.start_time;
+		machine->last_error[0] = '\0';
+		machine_dispatch(machine, EVENT_RESTORED, machine->knocker);
+	}
+	else
+	{
+		text_copy(machine->last_error, sizeof(machine->last_error), error.message);
+		machine_dispatch(machine, EVENT_RESTORE_FAILED, error.message);
+	}
+	engine_resume_next(machine->engine);
+}
+
+static void
+machine_start_restore(Machine *machine)
+{
+	JobSpec spec = {.name = "restore snapshot",
+					.function = restore_job,
+					.input = machine,
+					.output_bytes = sizeof(pid_t),
+					.timeout_ms = RESTORE_TIMEOUT_MS,
+					.done = machine_restored,
+					.context = machine};
+	Error error;
+	int result = 0;
+
+	if (machine->flash == NULL)
+		result = machine_open_flash(machine, &error);
+	machine->engine->resuming++;
+	if (result == 0)
+		result = job_start(machine->engine->loop, &spec, &machine->work, &error);
+	if (result < 0)
+		machine_restored(machine, result, NULL, &error);
+}
+
+/* First come, first served, and no more at a time than the host can bear; who waits is not refused. */
+void
+engine_resume_next(Engine *engine)
+{
+	while (engine->resuming < engine->settings.max_resumes)
+	{
+		Machine *first = NULL;
+
+		for (Machine *machine = engine->machines; machine != NULL; machine = machine->next)
+		{
+			if (machine->resume_ticket != 0 && (first == NULL || machine->resume_ticket < first->resume_ticket))
+				first = machine;
+		}
+		if (first == NULL)
+			return;
+		first->resume_ticket = 0;
+		machine_start_restore(first);
+	}
+}
+
+void
+machine_restore(Machine *machine)
+{
+	if (machine->knocked_ns == 0)
+		machine->knocked_ns = clock_monotonic_ns();
+	machine->facts.wake_wanted = false;
+	machine->resume_ticket = ++machine->engine->last_ticket;
+	engine_resume_next(machine->engine);
+}
+
+static int
+remove_snapshot_job(const void *input, void *output, Error *err)
+{
+	const Machine *machine = input;
+
+	(void) output;
+	return snapshot_remove(machine->paths.snapshot, err);
+}
+
+static void
+snapshot_removed(void *context, int result, const void *output, const Error *err)
+{
+	Machine *machine = context;
+
+	(void) output;
+	machine->memory_work = NULL;
+	if (result < 0)
+		log_warning("spent snapshot not removed", "machine", machine->label, "reason", err->message);
+}
+
+void
+machine_resume(Machine *machine)
+{
+	JobSpec spec = {.name = "remove spent snapshot",
+					.function = remove_snapshot_job,
+					.input = machine,
+					.timeout_ms = REMOVE_TIMEOUT_MS,
+					.done = snapshot_removed,
+					.context = machine};
+	uint64_t now_ns = clock_monotonic_ns();
+	Error error;
+
+	if (machine->gate != NULL && gate_open(machine->gate, &error) < 0)
+		log_error("gate not opened", "machine", machine->label, "reason", error.message);
+	machine->gate = NULL;
+	machine_watch_process(machine);
+	machine->has_snapshot = false;
+	machine->record.wakes++;
+	machine->record.last_wake_ms = clock_realtime_ms();
+	machine->record.last_wake_us = (now_ns - machine->knocked_ns) / 1000;
+	text_copy(machine->record.woken_by, sizeof(machine->record.woken_by), machine->knocker);
+	machine->knocked_ns = 0;
+	/* The extension comes with a new HELLO; the answer to that carries RESUMED. */
+	machine->resumed_pending = true;
+	machine->resumed_slept_ms = (now_ns - machine->slept_since_ns) / NS_PER_MS;
+	machine_enter_ready(machine);
+	machine_save(machine);
+	if (machine->memory_work == NULL && job_start(machine->engine->loop, &spec, &machine->memory_work, &error) < 0)
+		log_warning("spent snapshot not removed", "machine", machine->label, "reason", error.message);
+}
+
+/* The sessions are lost; new clients wait at the stubs until the server listens (machine_enter_ready hands over). */
+void
+machine_start_cold(Machine *machine)
+{
+	Error error;
+
+	machine->has_snapshot = false;
+	machine->knocked_ns = 0;
+	if (snapshot_set_aside(machine->paths.snapshot, &error) < 0)
+		log_error("refused snapshot not set aside", "machine", machine->label, "reason", error.message);
+	if (machine->gate != NULL && gate_drop_sessions(machine->gate, &error) < 0)
+		log_error("lost sessions not told", "machine", machine->label, "reason", error.message);
+	machine_create(machine);
+}
+
+void
+machine_discard(Machine *machine)
+{
+	job_cancel(machine->work);
+	machine->work = NULL;
+	if (machine->phase == PHASE_RESUMING && machine->resume_ticket == 0)
+		machine->engine->resuming--;
+	machine->resume_ticket = 0;
+	gate_free(machine->gate);
+	machine->gate = NULL;
+	machine_forget_snapshot(machine);
+	machine_tear_down(machine);
+	engine_resume_next(machine->engine);
+}
+
+/* ---- a new coordinator ---- */
+
+static int
+network_job(const void *input, void *output, Error *err)
+{
+	const Machine *machine = input;
+
+	(void) output;
+	return network_exists(&machine->network) ? 0 : network_create(&machine->network, err);
+}
+
+/* A machine without a snapshot has no sessions, and listens where it is exposed. */
+static void
+machine_plan_cold_gate(const Machine *machine, GatePlan *plan)
+{
+	*plan = (GatePlan){.ports = memory_allocate((machine->spec.expose_count + 1) * sizeof(GatePort))};
+	for (size_t i = 0; i < machine->spec.expose_count; i++)
+	{
+		GatePort *port = &plan->ports[plan->port_count++];
+		struct sockaddr_in *address = (struct sockaddr_in *) &port->address;
+
+		*port = (GatePort){.backlog = STUB_BACKLOG};
+		address->sin_family = AF_INET;
+		address->sin_port = htons(machine->spec.exposes[i].port);
+	}
+}
+
+static void
+machine_network_there(void *context, int result, const void *output, const Error *err)
+{
+	Machine *machine = context;
+	GatePlan plan = {0};
+	Error error = *err;
+
+	(void) output;
+	machine->work = NULL;
+	if (result == 0 && machine->phase == PHASE_HIBERNATED)
+		result = gate_plan_load(machine->paths.gate, &plan, &error);
+	else if (result == 0)
+		machine_plan_cold_gate(machine, &plan);
+	if (result == 0)
+		result = machine_close_gate(machine, &plan, NULL, &error);
+	gate_plan_clear(&plan);
+	if (result < 0)
+	{
+		log_error("gate not closed; starting at once", "machine", machine->label, "reason", error.message);
+		machine_dispatch(machine, EVENT_WAKE, "no gate");
+	}
+}
+
+void
+machine_reclaim_from_disk(Machine *machine)
+{
+	GatePlan plan = {0};
+	Error error;
+
+	machine_forget_snapshot(machine);
+	if (gate_plan_load(machine->paths.gate, &plan, &error) == 0 &&
+		machine_close_gate(machine, &plan, NULL, &error) == 0 && gate_open(machine->gate, &error) < 0)
+		log_error("gate not opened", "machine", machine->label, "reason", error.message);
+	machine->gate = NULL;
+	gate_plan_clear(&plan);
+}
+
+void
+machine_keep_gate(Machine *machine)
+{
+	JobSpec spec = {.name = "network of a machine on disk",
+					.function = network_job,
+					.input = machine,
+					.timeout_ms = NETWORK_TIMEOUT_MS,
+					.done = machine_network_there,
+					.context = machine};
+	Error error;
+
+	machine->slept_since_ns = clock_monotonic_ns();
+	if (job_start(machine->engine->loop, &spec, &machine->work, &error) < 0)
+		machine_network_there(machine, error.code, NULL, &error);
+}
