@@ -255,10 +255,14 @@ static void
 engine_adopt(Machine *machine)
 {
 	Phase was = PHASE_IDLE;
+	bool cut_off = false;
 	Error error;
 
 	(void) fsm_phase_parse(machine->record.phase, &was);
 	machine->facts.delete_wanted = was == PHASE_DELETING || machine->record.delete_wanted;
+	/* A dump goes on to its end without us. One that was cut off leaves processes that must not run. */
+	if (was == PHASE_DUMPING && (snapshot_settle(machine->paths.snapshot, &cut_off, &error) < 0 || cut_off))
+		machine->record.pid = 0;
 	if (machine->record.pid > 0 && machine_adopt_process(machine, &error) == 0)
 	{
 		engine_adopt_living(machine, was);

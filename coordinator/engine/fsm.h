@@ -52,6 +52,7 @@ typedef enum FsmEvent
 	EVENT_HIBERNATE, /* asleep for long enough, memory pressure, or the user */
 	EVENT_DUMPED,
 	EVENT_DUMP_FAILED,
+	EVENT_DUMP_BROKEN, /* and what is left of the processes cannot run on */
 	EVENT_RESTORED,
 	EVENT_RESTORE_FAILED,
 	EVENT_KNOCK,  /* a client at the door */
@@ -92,7 +93,6 @@ typedef enum FsmAction
 	ACTION_DISCARD,
 	ACTION_KEEP_GATE,
 	ACTION_NOTE_KNOCK,
-	ACTION_REST,
 	ACTION_BACK_OFF,
 	ACTION_CANCEL_PREPARE,
 	ACTION_THAW,

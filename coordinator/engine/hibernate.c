@@ -65,6 +65,7 @@ snapshot_plan_fill(const Machine *machine, SnapshotPlan *plan)
 	plan->mounts[count] = (SnapshotMount){.target = "/run/lttle", .source = machine->paths.run_directory};
 	plan->mounts[count + 1] = (SnapshotMount){.target = "/run/lttle.log", .source = machine->paths.log};
 	plan->spec = (SnapshotSpec){.criu = machine->engine->criu,
+								.criu_version = machine->engine->criu_version,
 								.directory = machine->paths.snapshot,
 								.cgroups = machine->engine->cgroups,
 								.cgroup = machine->group,
@@ -145,8 +146,11 @@ machine_close_gate(Machine *machine, const GatePlan *plan, const SocketSet *list
 {
 	_cleanup_fd_ int namespace_fd = -1;
 	GateSpec spec = {.loop = machine->engine->loop,
+					 .keeper = machine->engine->doors,
 					 .host_link = machine->network.host_link,
 					 .plan = plan,
+					 .server_uid = machine->image_config.uid,
+					 .server_gid = machine->image_config.gid,
 					 .knocked = machine_handle_gate_knock,
 					 .context = machine};
 	int result = network_open_namespace(&machine->network, &namespace_fd, err);
@@ -186,6 +190,14 @@ machine_dumped(void *context, int result, const void *output, const Error *err)
 	Machine *machine = context;
 
 	machine->work = NULL;
+	if (result == -EOWNERDEAD)
+	{
+		/* CRIU died with the processes in its hands: what is left of them must not run. */
+		text_copy(machine->last_error, sizeof(machine->last_error), err->message);
+		machine->facts.restart_wanted = !machine->facts.delete_wanted;
+		machine_dispatch(machine, EVENT_DUMP_BROKEN, err->message);
+		return;
+	}
 	if (result < 0)
 	{
 		machine_dump_failed(machine, err->message);

@@ -406,6 +406,8 @@ machine_handle_exit(evutil_socket_t fd, short what, void *context)
 	/* Killed by somebody else while its snapshot was written: that one is worthless now, and a restart is due. */
 	if (machine->phase == PHASE_DUMPING)
 		machine->facts.restart_wanted = !machine->facts.delete_wanted;
+	if (machine->phase == PHASE_EVICTING)
+		machine_rest(machine);
 	machine_dispatch(machine, EVENT_EXITED, detail);
 }
 

@@ -145,6 +145,7 @@ machine_free(Machine *machine)
 	job_cancel(machine->work);
 	machine_stop_freeze_watch(machine);
 	door_close(machine->door);
+	gate_leave(machine->gate);
 	flash_channel_close(machine->flash);
 	event_free(machine->limit_timer);
 	event_free(machine->idle_timer);
@@ -296,11 +297,7 @@ machine_act(Machine *machine, const FsmRow *row, const char *detail)
 		case ACTION_EVICT:
 			machine_kill(machine);
 			break;
-		case ACTION_REST:
-			machine_rest(machine);
-			break;
 		case ACTION_RESTORE:
-			machine_rest(machine);
 			if (machine->knocker[0] == '\0' && detail != NULL)
 				text_copy(machine->knocker, sizeof(machine->knocker), detail);
 			machine_restore(machine);

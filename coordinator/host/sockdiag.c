@@ -12,6 +12,7 @@
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -258,6 +259,30 @@ diag_id_endpoint(const struct sockaddr_storage *address, __be32 words[4], __be16
 	}
 }
 
+/* Looks for one connection; `cookie` is what the kernel tells sockets of one address apart by. */
+typedef struct CookieSearch
+{
+	struct inet_diag_sockid id;
+	bool found;
+} CookieSearch;
+
+static void
+cookie_visit(void *context, const struct inet_diag_msg *message)
+{
+	CookieSearch *search = context;
+
+	if (message->id.idiag_sport != search->id.idiag_sport || message->id.idiag_dport != search->id.idiag_dport ||
+		memcmp(message->id.idiag_src, search->id.idiag_src, sizeof(search->id.idiag_src)) != 0 ||
+		memcmp(message->id.idiag_dst, search->id.idiag_dst, sizeof(search->id.idiag_dst)) != 0)
+		return;
+	memcpy(search->id.idiag_cookie, message->id.idiag_cookie, sizeof(search->id.idiag_cookie));
+	search->found = true;
+}
+
+/*
+ * The kernel looks a connection that is no more up among the listeners, as it does for packets, and would destroy the
+ * one that has its port: only the cookie of the connection itself keeps it from that.
+ */
 int
 sockdiag_destroy(int diag_fd, const struct sockaddr_storage *local, const struct sockaddr_storage *peer, Error *err)
 {
@@ -272,21 +297,25 @@ sockdiag_destroy(int diag_fd, const struct sockaddr_storage *local, const struct
 				.nlmsg_len = sizeof(packet),
 				.nlmsg_type = SOCK_DESTROY,
 				.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
-				.nlmsg_seq = diag_next_sequence(),
 			},
 		.request =
 			{
 				.sdiag_family = (uint8_t) local->ss_family,
 				.sdiag_protocol = IPPROTO_TCP,
 				.idiag_states = UINT32_MAX,
-				.id.idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE},
 			},
 	};
-	struct inet_diag_sockid *id = &packet.request.id;
+	CookieSearch search = {0};
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+	int result;
 
-	diag_id_endpoint(local, id->idiag_src, &id->idiag_sport);
-	diag_id_endpoint(peer, id->idiag_dst, &id->idiag_dport);
+	diag_id_endpoint(local, search.id.idiag_src, &search.id.idiag_sport);
+	diag_id_endpoint(peer, search.id.idiag_dst, &search.id.idiag_dport);
+	result = diag_dump_family(diag_fd, local->ss_family, ~(1u << TCP_LISTEN), cookie_visit, &search, err);
+	if (result < 0 || !search.found)
+		return result;
+	packet.request.id = search.id;
+	packet.header.nlmsg_seq = diag_next_sequence();
 	if (sendto(diag_fd, &packet, sizeof(packet), 0, (struct sockaddr *) &kernel, sizeof(kernel)) < 0)
 		return error_set_errno(err, errno, "sock_diag: destroy");
 	for (;;)
