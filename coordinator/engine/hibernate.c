@@ -99,6 +99,8 @@ machine_hibernate(Machine *machine, const char *reason)
 	machine->refusal[0] = '\0';
 	machine->suspend_forced = true; /* sessions are kept on disk too */
 	machine->facts.wake_wanted = false;
+	machine->knocker[0] = '\0';
+	machine->knocked_ns = 0;
 	text_copy(machine->hibernate_reason, sizeof(machine->hibernate_reason), reason);
 	return machine_dispatch(machine, EVENT_HIBERNATE, reason);
 }
@@ -423,6 +425,7 @@ machine_resume(Machine *machine)
 	machine->record.last_wake_ms = clock_realtime_ms();
 	machine->record.last_wake_us = (now_ns - machine->knocked_ns) / 1000;
 	text_copy(machine->record.woken_by, sizeof(machine->record.woken_by), machine->knocker);
+	machine->knocker[0] = '\0';
 	machine->knocked_ns = 0;
 	/* The extension comes with a new HELLO; the answer to that carries RESUMED. */
 	machine->resumed_pending = true;
@@ -440,6 +443,7 @@ machine_start_cold(Machine *machine)
 	Error error;
 
 	machine->has_snapshot = false;
+	machine->knocker[0] = '\0';
 	machine->knocked_ns = 0;
 	if (snapshot_set_aside(machine->paths.snapshot, &error) < 0)
 		log_error("refused snapshot not set aside", "machine", machine->label, "reason", error.message);

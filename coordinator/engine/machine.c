@@ -316,6 +316,7 @@ machine_act(Machine *machine, const FsmRow *row, const char *detail)
 			break;
 		case ACTION_NOTE_KNOCK:
 			machine->facts.wake_wanted = true;
+			text_copy(machine->knocker, sizeof(machine->knocker), detail == NULL ? "" : detail);
 			break;
 		case ACTION_BACK_OFF:
 			machine_back_off(machine, 0);

@@ -77,6 +77,7 @@ def test_doctor(coordinator):
     ("DELETE", "apps/postgresql", "delete app samples/postgresql"),
     ("DELETE", "volumes/pgdata", "delete volume samples/pgdata"),
     ("POST", "machines/postgresql/restart", "restart samples/postgresql"),
+    ("POST", "machines/postgresql/hibernate", "hibernate samples/postgresql"),
     ("POST", "machines/postgresql/suspend", "suspend samples/postgresql"),
     ("POST", "machines/postgresql/wake", "wake samples/postgresql"),
 ])

@@ -331,6 +331,12 @@ engine_restart_machine(Engine *engine, const char *name_space, const char *name,
 }
 
 void
+engine_hibernate_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
+{
+	change(engine, "hibernate", "machines", name_space, name, done, context);
+}
+
+void
 engine_suspend_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
 {
 	change(engine, "suspend", "machines", name_space, name, done, context);

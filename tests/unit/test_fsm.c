@@ -12,13 +12,14 @@
 
 #include "engine/fsm.h"
 
-#define FACTS_COMBINATIONS 16
+#define FACTS_COMBINATIONS 32
 
 static FsmFacts
 facts_of(unsigned bits)
 {
 	return (FsmFacts){
-		.image_known = bits & 1, .channel_open = bits & 2, .delete_wanted = bits & 4, .restart_wanted = bits & 8};
+		.image_known = bits & 1, .channel_open = bits & 2, .delete_wanted = bits & 4, .restart_wanted = bits & 8,
+		.wake_wanted = bits & 16};
 }
 
 /* The row for an event in a phase, whatever the facts: the test fails where they make a difference. */
@@ -62,6 +63,14 @@ test_stop(void **state)
 	/* A frozen process does not see a signal: it is thawed first. */
 	assert_row(PHASE_FREEZING, EVENT_STOP, ACTION_WAKE_AND_STOP, PHASE_STOPPING);
 	assert_row(PHASE_SUSPENDED, EVENT_STOP, ACTION_WAKE_AND_STOP, PHASE_STOPPING);
+	assert_row(PHASE_HIBERNATE_PREPARING, EVENT_STOP, ACTION_STOP_PROCESS, PHASE_STOPPING);
+	assert_row(PHASE_HIBERNATE_CLOSING, EVENT_STOP, ACTION_STOP_PROCESS, PHASE_STOPPING);
+	assert_row(PHASE_HIBERNATE_FREEZING, EVENT_STOP, ACTION_WAKE_AND_STOP, PHASE_STOPPING);
+	/* What is on its way to disk or lies there is given up. */
+	assert_row(PHASE_DUMPING, EVENT_STOP, ACTION_DISCARD, PHASE_STOPPING);
+	assert_row(PHASE_EVICTING, EVENT_STOP, ACTION_DISCARD, PHASE_STOPPING);
+	assert_row(PHASE_HIBERNATED, EVENT_STOP, ACTION_DISCARD, PHASE_STOPPING);
+	assert_row(PHASE_RESUMING, EVENT_STOP, ACTION_DISCARD, PHASE_STOPPING);
 	assert_row(PHASE_STOPPING, EVENT_STOP, ACTION_NONE, PHASE_STOPPING);
 	assert_row(PHASE_STOPPED, EVENT_STOP, ACTION_TEAR_DOWN, PHASE_STOPPING);
 	assert_row(PHASE_RESTARTING, EVENT_STOP, ACTION_TEAR_DOWN, PHASE_STOPPING);
@@ -73,7 +82,8 @@ test_stop(void **state)
 static void
 test_exited(void **state)
 {
-	static const Phase living[] = {PHASE_BOOTING, PHASE_READY, PHASE_PREPARING, PHASE_FREEZING, PHASE_SUSPENDED};
+	static const Phase living[] = {PHASE_BOOTING, PHASE_READY, PHASE_PREPARING, PHASE_FREEZING, PHASE_SUSPENDED,
+									PHASE_HIBERNATE_PREPARING, PHASE_HIBERNATE_CLOSING, PHASE_HIBERNATE_FREEZING};
 	static const Phase lifeless[] = {PHASE_PULLING_IMAGE, PHASE_CREATING, PHASE_STOPPED,
 									 PHASE_RESTARTING,	  PHASE_DELETING, PHASE_ERROR};
 
@@ -107,6 +117,34 @@ test_wake(void **state)
 		assert_int_equal(fsm_find(without_process[i], EVENT_WAKE, &without_image)->to, PHASE_PULLING_IMAGE);
 		assert_int_equal(fsm_find(without_process[i], EVENT_WAKE, &with_image)->to, PHASE_CREATING);
 	}
+}
+
+/* To disk and back: a client that comes at any moment is served, and what fails ends in the server or a cold start. */
+static void
+test_hibernation(void **state)
+{
+	FsmFacts calm = {.image_known = true, .channel_open = true};
+	FsmFacts knocked = {.image_known = true, .wake_wanted = true};
+
+	(void) state;
+	assert_int_equal(fsm_find(PHASE_READY, EVENT_HIBERNATE, &calm)->to, PHASE_HIBERNATE_PREPARING);
+	assert_int_equal(fsm_find(PHASE_SUSPENDED, EVENT_HIBERNATE, &calm)->to, PHASE_HIBERNATE_PREPARING);
+	assert_int_equal(fsm_find(PHASE_SUSPENDED, EVENT_HIBERNATE, &knocked)->to, PHASE_HIBERNATE_FREEZING);
+	assert_row(PHASE_HIBERNATE_PREPARING, EVENT_AGREED, ACTION_NONE, PHASE_HIBERNATE_CLOSING);
+	assert_row(PHASE_HIBERNATE_CLOSING, EVENT_CHANNEL_LOST, ACTION_FREEZE, PHASE_HIBERNATE_FREEZING);
+	assert_row(PHASE_HIBERNATE_FREEZING, EVENT_QUIET, ACTION_DUMP, PHASE_DUMPING);
+	assert_row(PHASE_HIBERNATE_FREEZING, EVENT_BUSY, ACTION_THAW, PHASE_READY);
+	assert_row(PHASE_DUMPING, EVENT_DUMP_FAILED, ACTION_UNDUMP, PHASE_READY);
+	assert_row(PHASE_DUMPING, EVENT_DUMP_BROKEN, ACTION_DISCARD, PHASE_STOPPING);
+	assert_row(PHASE_DUMPING, EVENT_KNOCK, ACTION_NOTE_KNOCK, PHASE_DUMPING);
+	assert_int_equal(fsm_find(PHASE_DUMPING, EVENT_DUMPED, &calm)->to, PHASE_EVICTING);
+	assert_int_equal(fsm_find(PHASE_DUMPING, EVENT_DUMPED, &knocked)->to, PHASE_READY);
+	assert_int_equal(fsm_find(PHASE_EVICTING, EVENT_EXITED, &calm)->to, PHASE_HIBERNATED);
+	assert_int_equal(fsm_find(PHASE_EVICTING, EVENT_EXITED, &knocked)->to, PHASE_RESUMING);
+	assert_row(PHASE_HIBERNATED, EVENT_KNOCK, ACTION_RESTORE, PHASE_RESUMING);
+	assert_row(PHASE_HIBERNATED, EVENT_WAKE, ACTION_RESTORE, PHASE_RESUMING);
+	assert_row(PHASE_RESUMING, EVENT_RESTORED, ACTION_RESUME, PHASE_READY);
+	assert_row(PHASE_RESUMING, EVENT_RESTORE_FAILED, ACTION_START_COLD, PHASE_CREATING);
 }
 
 /* Whatever goes wrong between the wish to suspend and the sleep ends in a running server that is not frozen. */
@@ -168,7 +206,7 @@ test_missing_row_is_null(void **state)
 {
 	(void) state;
 	assert_null(the_row(PHASE_SUSPENDED, EVENT_SUSPEND));
-	assert_null(the_row(PHASE_STOPPED, EVENT_KNOCK));
+	assert_null(the_row(PHASE_READY, EVENT_KNOCK));
 	assert_null(the_row(PHASE_READY, EVENT_AGREED)); /* an answer that comes too late */
 	assert_null(the_row(PHASE_READY, EVENT_FROZEN));
 	assert_null(the_row(PHASE_DELETING, EVENT_START));
@@ -300,7 +338,10 @@ test_names(void **state)
 		{
 			assert_string_not_equal(fsm_phase_key((Phase) i), fsm_phase_key((Phase) k));
 			/* The two halves of suspending have one name for users; all others have their own. */
-			if (k != PHASE_PREPARING || i != PHASE_FREEZING)
+			bool one_name = (k == PHASE_PREPARING && i == PHASE_FREEZING) ||
+							(k >= PHASE_HIBERNATE_PREPARING && i <= PHASE_EVICTING && i > PHASE_HIBERNATE_PREPARING);
+
+			if (!one_name)
 				assert_string_not_equal(phase_name((Phase) i), phase_name((Phase) k));
 		}
 	}
@@ -335,6 +376,7 @@ main(void)
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_exited),
 		cmocka_unit_test(test_wake),
+		cmocka_unit_test(test_hibernation),
 		cmocka_unit_test(test_a_suspend_that_fails_ends_in_ready),
 		cmocka_unit_test(test_only_the_last_look_lets_it_sleep),
 		cmocka_unit_test(test_guards),

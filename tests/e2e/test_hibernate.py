@@ -1,0 +1,236 @@
+"""To disk and back: nobody is refused, nothing that a session holds is lost, and no snapshot is used twice."""
+
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import harness
+import pytest
+from harness import rows, wait_until
+
+CYCLES = int(os.environ.get("LTTLE_HIBERNATE_CYCLES", "15"))
+
+
+@pytest.fixture(scope="module")
+def own_host():
+    """A coordinator that a test may kill."""
+    coordinator = harness.Coordinator(f"h{os.getpid() % 100000:05d}", "10.234.0.0/16")
+    try:
+        coordinator.start()
+        coordinator.import_image()
+        yield coordinator
+    finally:
+        left = coordinator.close()
+        assert not left, f"left behind after everything was deleted: {left}"
+
+
+@pytest.fixture(scope="module")
+def server(own_host):
+    server = harness.Database(own_host, "disk")
+    yield server
+    server.delete()
+
+
+def hibernate(server):
+    """Writes it to disk, trying again while something is still ending."""
+    wait_until(
+        lambda: f"{server.name} to be on disk: {server.get()}",
+        lambda: server.host.cli("machine", "hibernate", "--ns", server.namespace, server.name, check=False).returncode == 0,
+    )
+    assert server.phase() == "hibernated"
+
+
+def test_on_disk_there_is_no_process_and_no_memory(server):
+    server.wait("suspended")
+    pid = server.get()["pid"]
+    hibernate(server)
+    state = server.get()
+    assert state["pid"] is None
+    assert harness.process_start_time(pid) is None
+    assert state["snapshot"]["size-bytes"] > 1 << 20
+    assert state["snapshot"]["reason"] == "API" and state["snapshot"]["synced"] is True
+    assert state["memory"]["resident-bytes"] < 4 << 20
+    listing = server.host.cli("machine", "get", "--ns", server.namespace, server.name).stdout
+    assert "snapshot: " in listing and "API" in listing
+
+
+def test_a_new_connection_is_served(server):
+    server.wait("suspended") if server.phase() != "hibernated" else None
+    if server.phase() != "hibernated":
+        hibernate(server)
+    wakes = server.get()["wakes"]
+    assert server.query("SELECT 42") == [(42,)]
+    state = server.get()
+    assert state["wakes"] == wakes + 1 and state["snapshot"] is None
+    assert "client" in state["woken-by"]
+
+
+def test_everything_a_session_holds_survives(server):
+    session, listener = server.connect(), server.connect()
+    pid = rows(session, "SELECT pg_backend_pid()")[0][0]
+    rows(session, "CREATE TEMP TABLE remembered AS SELECT generate_series(1, 1000) AS n")
+    rows(session, "PREPARE twice(int) AS SELECT $1 * 2")
+    rows(session, "SET my.setting = 'kept'")
+    rows(session, "SELECT pg_advisory_lock(4711)")
+    rows(listener, "LISTEN news")
+    for _ in range(2):
+        hibernate(server)
+        assert rows(session, "SELECT sum(n) FROM remembered") == [(500500,)]
+        assert rows(session, "EXECUTE twice(21)") == [(42,)]
+        assert rows(session, "SHOW my.setting") == [("kept",)]
+        assert rows(session, "SELECT pg_backend_pid()") == [(pid,)]
+        assert rows(session, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711") == [(1,)]
+    hibernate(server)
+    rows(session, "NOTIFY news, 'awake'")
+
+    def told():
+        listener.poll()
+        return listener.notifies
+
+    assert wait_until("the notification", told)[0].payload == "awake"
+    session.close()
+    listener.close()
+
+
+def test_a_client_of_each_kind_at_once(server):
+    """A new connection must be served although open sessions are kept; their sockets share the port."""
+    session = server.connect()
+    hibernate(server)
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(server.query("SELECT 1")[0][0])) for _ in range(5)]
+    threads.append(threading.Thread(target=lambda: answers.append(rows(session, "SELECT 1")[0][0])))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert answers == [1] * 6
+    session.close()
+
+
+def test_a_bare_tcp_probe_wakes_nobody(server):
+    hibernate(server)
+    address, wakes = server.address, server.get()["wakes"]
+    for _ in range(10):
+        harness.tcp_connect(address).close()
+    silent = harness.tcp_connect(address)
+    for _ in range(20):
+        assert server.phase() == "hibernated"
+        time.sleep(0.02)
+    assert server.get()["wakes"] == wakes
+    silent.close()
+    assert server.query("SELECT 1") == [(1,)]
+
+
+def test_exec_brings_it_back_and_holds_it(server):
+    hibernate(server)
+    done = server.host.cli("machine", "exec", "--ns", server.namespace, server.name, "sh", "-c", "echo inside; exit 7",
+                           check=False)
+    assert done.stdout == "inside\n" and done.returncode == 7
+    assert server.get()["woken-by"] == "exec"
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_coordinator_that_comes_anew_keeps_it(server, signal_number):
+    session = server.connect()
+    rows(session, "CREATE TEMP TABLE mine AS SELECT 7 AS n")
+    hibernate(server)
+    server.host.stop(signal_number)
+    server.host.start()
+    assert server.phase() == "hibernated"
+    assert server.query("SELECT 1") == [(1,)]
+    assert rows(session, "SELECT n FROM mine") == [(7,)]
+    session.close()
+
+
+def test_a_snapshot_over_a_newer_volume_is_refused(server):
+    server.query("CREATE TABLE IF NOT EXISTS truth AS SELECT generate_series(1, 1000) AS n")
+    hibernate(server)
+    wal = server.host.state / "volumes/samples/disk-data/data/pg_wal"
+    segment = sorted(path for path in wal.iterdir() if path.is_file())[0]
+    os.utime(segment, (time.time() + 5, time.time() + 5))
+    assert server.query("SELECT count(*), sum(n) FROM truth") == [(1000, 500500)]
+    state = server.get()
+    assert "cold" in " ".join(e["reason"] for e in server.host.json(
+        "events", "--ns", server.namespace, "--name", server.name))
+    assert state["snapshot"] is None
+    assert (server.host.state / "machines/samples/disk/snapshot.refused").exists()
+
+
+def test_cycles_under_clients_that_come_and_clients_that_stay(server):
+    """Suspend, hibernate, wake, again and again: no error, and every acknowledged row is there."""
+    server.query("DROP TABLE IF EXISTS told; CREATE TABLE told (client int, number int, PRIMARY KEY (client, number))")
+    stop, errors, acknowledged = threading.Event(), [], [0, 0]
+    address = server.address
+
+    def work(client):
+        connection = None
+        try:
+            while not stop.is_set():
+                connection = connection or harness.psycopg2.connect(
+                    host=address, user="user", password="password", dbname="db")
+                connection.autocommit = True
+                rows(connection, "INSERT INTO told VALUES (%s, %s)", client, acknowledged[client] + 1)
+                acknowledged[client] += 1
+                if client == 0:
+                    connection.close()
+                    connection = None
+                time.sleep(random.uniform(0.05, 0.4))
+        except Exception as error:  # noqa: BLE001
+            errors.append(f"client {client}: {error!r}")
+
+    threads = [threading.Thread(target=work, args=(client,)) for client in range(2)]
+    for thread in threads:
+        thread.start()
+    cycles = 0
+    end = time.monotonic() + 300
+    while cycles < CYCLES and not errors and time.monotonic() < end:
+        done = server.host.cli("machine", "hibernate", "--ns", server.namespace, server.name, check=False)
+        cycles += done.returncode == 0
+    stop.set()
+    for thread in threads:
+        thread.join(timeout=30)
+        assert not thread.is_alive(), "a client hangs"
+    assert errors == []
+    assert cycles == CYCLES
+    told = {c: (n, m) for c, n, m in server.query("SELECT client, count(*), max(number) FROM told GROUP BY 1")}
+    assert told == {c: (n, n) for c, n in enumerate(acknowledged)}
+    print(f"{cycles} cycles, {sum(acknowledged)} rows")
+
+
+def test_killed_at_random_moments_of_hibernating(server):
+    seed = int(os.environ.get("LTTLE_SEED", str(random.randrange(1 << 30))))
+    print(f"replay with LTTLE_SEED={seed}")
+    chance = random.Random(seed)
+    server.query("CREATE TABLE IF NOT EXISTS kept (n int)")
+    for number in range(8):
+        server.query(f"INSERT INTO kept VALUES ({number})")
+        command = threading.Thread(target=lambda: server.host.cli(
+            "machine", "hibernate", "--ns", server.namespace, server.name, check=False))
+        command.start()
+        time.sleep(chance.uniform(0, 0.4))
+        server.host.kill()
+        command.join(timeout=60)
+        server.host.start()
+        assert server.query("SELECT count(*) FROM kept") == [(number + 1,)], f"seed {seed}"
+
+
+def test_hibernate_after(own_host):
+    text = harness.YAML.format(
+        name="later", namespace="samples", image=harness.IMAGE, timeout="300ms\n      hibernate-after: 300ms",
+        memory=256, size="200Mi", tracking="")
+    own_host.deploy(text)
+    own_host.cli("machine", "wait", "--ns", "samples", "later", "--for", "hibernated", "--timeout", "120s")
+    state = own_host.json("machine", "get", "--ns", "samples", "later")
+    assert state["snapshot"]["reason"] == "hibernate-after"
+
+
+def test_delete_removes_snapshots(own_host):
+    directory = own_host.state / "machines/samples/later"
+    assert (directory / "snapshot/manifest.json").exists()
+    own_host.cli("app", "delete", "--ns", "samples", "later", "-y")
+    own_host.cli("volume", "rm", "--ns", "samples", "later-data", "-y")
+    assert not directory.exists()
