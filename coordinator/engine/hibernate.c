@@ -509,6 +509,9 @@ machine_network_there(void *context, int result, const void *output, const Error
 		machine_plan_cold_gate(machine, &plan);
 	if (result == 0)
 		result = machine_close_gate(machine, &plan, NULL, &error);
+	/* A server that starts cold binds as its own user, and stubs of another user's would be in its way. */
+	if (result == 0 && machine->phase == PHASE_STOPPED)
+		result = gate_drop_sessions(machine->gate, &error);
 	gate_plan_clear(&plan);
 	if (result < 0)
 	{

@@ -22,6 +22,7 @@
 #include "base/text.h"
 #include "engine/engine_private.h"
 #include "host/launch.h"
+#include "host/port_share.h"
 #include "host/reclaim.h"
 
 #define FETCH_TIMEOUT_MS	 (30 * 60 * 1000)
@@ -287,6 +288,9 @@ create_job(const void *input, void *output, Error *err)
 	const Machine *machine = input;
 	int result = machine_prepare_host(machine, err);
 
+	/* Clients may be waiting at the gate's stubs, on the ports that the server is about to bind. */
+	if (result == 0 && machine->gate != NULL)
+		result = port_share_enable(machine->engine->cgroups, machine->group, err);
 	return result < 0 ? result : create_launch(machine, output, err);
 }
 
