@@ -17,9 +17,11 @@
 static FsmFacts
 facts_of(unsigned bits)
 {
-	return (FsmFacts){
-		.image_known = bits & 1, .channel_open = bits & 2, .delete_wanted = bits & 4, .restart_wanted = bits & 8,
-		.wake_wanted = bits & 16};
+	return (FsmFacts){.image_known = bits & 1,
+					  .channel_open = bits & 2,
+					  .delete_wanted = bits & 4,
+					  .restart_wanted = bits & 8,
+					  .wake_wanted = bits & 16};
 }
 
 /* The row for an event in a phase, whatever the facts: the test fails where they make a difference. */
@@ -82,8 +84,10 @@ test_stop(void **state)
 static void
 test_exited(void **state)
 {
-	static const Phase living[] = {PHASE_BOOTING, PHASE_READY, PHASE_PREPARING, PHASE_FREEZING, PHASE_SUSPENDED,
-									PHASE_HIBERNATE_PREPARING, PHASE_HIBERNATE_CLOSING, PHASE_HIBERNATE_FREEZING};
+	static const Phase living[] = {PHASE_BOOTING,			PHASE_READY,
+								   PHASE_PREPARING,			PHASE_FREEZING,
+								   PHASE_SUSPENDED,			PHASE_HIBERNATE_PREPARING,
+								   PHASE_HIBERNATE_CLOSING, PHASE_HIBERNATE_FREEZING};
 	static const Phase lifeless[] = {PHASE_PULLING_IMAGE, PHASE_CREATING, PHASE_STOPPED,
 									 PHASE_RESTARTING,	  PHASE_DELETING, PHASE_ERROR};
 
