@@ -218,6 +218,7 @@ child_become(const CriuRun *run, const char *const argv[], int report_fd, pid_t 
 	Error problem = {0};
 	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
+	setpgid(0, 0); /* with what it forks, which would outlive it: a child that it traces, stopped for ever */
 	process_reset_signals();
 	if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0 ||
 		dup2(null_fd, STDERR_FILENO) < 0)
@@ -271,6 +272,7 @@ wait_for_end(const CriuRun *run, pid_t pid, Error *err)
 	uint64_t deadline_ns = clock_monotonic_ns() + run->timeout_ms * NS_PER_MS;
 	_cleanup_fd_ int pidfd = (int) syscall(SYS_pidfd_open, pid, 0);
 	struct pollfd polled = {.fd = pidfd, .events = POLLIN};
+	siginfo_t ending = {0};
 	bool is_late = false;
 	int status;
 
@@ -284,6 +286,9 @@ wait_for_end(const CriuRun *run, pid_t pid, Error *err)
 	}
 	if (pidfd < 0 || polled.revents == 0)
 		kill(pid, SIGKILL);
+	/* Before it is reaped, as long as the group's number is its own. */
+	if (waitid(P_PID, (id_t) pid, &ending, WEXITED | WNOWAIT) == 0 && ending.si_code != CLD_EXITED)
+		kill(-pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return error_set_errno(err, errno, "criu: waitpid");

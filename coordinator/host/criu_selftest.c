@@ -4,6 +4,7 @@
  * with the process.
  */
 #include <errno.h>
+#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -11,8 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -113,6 +115,18 @@ end_all(const Trial *trial, Error *err)
 	return result == 0 ? await_group(trial, false, false, err) : result;
 }
 
+/* CRIU tries the kernel's TCP on the loopback address. */
+static int
+raise_loopback(Error *err)
+{
+	_cleanup_fd_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+		return error_set_errno(err, errno, "link lo up");
+	return 0;
+}
+
 static int
 make_places(Trial *trial, Error *err)
 {
@@ -129,6 +143,8 @@ make_places(Trial *trial, Error *err)
 	rootfs_plan("/", trial->base, &trial->root);
 	trial->has_usr = stat("/", &root) == 0 && stat("/usr", &usr) == 0 && root.st_dev != usr.st_dev;
 	result = file_make_directory(trial->run, 0755, err);
+	if (result == 0)
+		result = raise_loopback(err);
 	if (result == 0 && chown(trial->run, TEST_UID, TEST_UID) < 0)
 		return error_set_errno(err, errno, "%s", trial->run);
 	return result == 0 ? rootfs_mount(&trial->root, err) : result;

@@ -386,8 +386,11 @@ server_tear_down(void **state)
 static inline int
 fixture_enter_namespaces(void)
 {
+	/* CRIU tries the kernel's TCP on the loopback address. */
+	const char *const loopback[] = {"ip", "link", "set", "lo", "up", NULL};
+
 	if (janitor_start("snapshot") < 0 || unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 ||
-		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || process_run(loopback, 10000, NULL, NULL) < 0)
 	{
 		perror("namespaces of the test");
 		return -1;

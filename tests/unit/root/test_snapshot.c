@@ -480,13 +480,30 @@ write_killer(char program[300], int ms)
 	write_program(program, text);
 }
 
+/* Nothing of CRIU, such as what it had forked and stopped, outlives it. */
+static void
+assert_no_criu(void)
+{
+	uint64_t deadline_ns = clock_monotonic_ns() + SERVER_DEADLINE_NS;
+	char command[500];
+	const char *const argv[] = {"sh", "-c", command, NULL};
+
+	snprintf(command, sizeof(command),
+			 "for p in /proc/[0-9]*; do case $(tr '\\0' ' ' <$p/cmdline) in *criu' '*' -D %s '*) exit 1;; esac; "
+			 "done 2>/dev/null",
+			 server.directory);
+	while (process_run(argv, 10000, NULL, NULL) < 0)
+		if (clock_monotonic_ns() > deadline_ns)
+			fail_msg("a process of CRIU is left");
+}
+
 static void
 test_criu_killed_in_the_dump(void **state)
 {
 	int killed = 0;
 
 	(void) state;
-	for (int ms = 2; ms < 120; ms += 13)
+	for (int ms = 2; ms < 120; ms += 9)
 	{
 		SnapshotManifest manifest = new_manifest();
 		char program[300];
@@ -510,6 +527,7 @@ test_criu_killed_in_the_dump(void **state)
 			fail_msg("%d: %s", result, err.message);
 		assert_int_equal(err.code, -EOWNERDEAD);
 		assert_non_null(strstr(err.message, "ended by signal 9"));
+		assert_no_criu();
 		check(snapshot_settle(server.directory, &is_cut_off, &err), &err);
 		assert_true(is_cut_off);
 		assert_int_equal(snapshot_read_manifest(server.directory, &manifest, &err), -ENOENT);
@@ -548,6 +566,7 @@ test_criu_killed_in_the_restore(void **state)
 		if (result != -EOWNERDEAD)
 			fail_msg("%d: %s", result, err.message);
 		assert_true(server_is_empty());
+		assert_no_criu();
 		assert_int_equal(pid, 0);
 		assert_cold_start_is_right();
 	}
