@@ -14,6 +14,7 @@
 
 #include "base/child.h"
 #include "base/cleanup.h"
+#include "base/process.h"
 #include "base/text.h"
 
 #define FIRST_FREE_FD 3
@@ -54,16 +55,12 @@ static void __attribute__((noreturn)) job_run_child(const JobSpec *spec, int res
 	char message[JOB_MAX_OUTPUT_BYTES] = {0};
 	char output[JOB_MAX_OUTPUT_BYTES] = {0};
 	JobResult result = {0};
-	sigset_t none;
 
 	/* A coordinator that dies takes its unfinished work along: whoever adopts the machine starts from what is there. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	setpgid(0, 0);
 	result_fd = job_drop_descriptors(result_fd);
-	for (int number = 1; number < NSIG; number++)
-		signal(number, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	process_reset_signals();
 
 	result.result = spec->function(spec->input, output, &result.error);
 	if (result.result < 0 && result.error.message[0] == '\0')

@@ -89,11 +89,13 @@ pipe_open(Pipe *target, Error *err)
 void
 process_reset_signals(void)
 {
-	struct sigaction action = {.sa_handler = SIG_DFL};
+	/* The kernel's own struct sigaction, all zero: default action. Not by sigaction(3), which refuses the two signals
+	 * that the C library keeps for itself, and some parents hand them down ignored. */
+	static const unsigned long default_action[4];
 	sigset_t none;
 
 	for (int signal_number = 1; signal_number < NSIG; signal_number++)
-		sigaction(signal_number, &action, NULL);
+		syscall(SYS_rt_sigaction, signal_number, default_action, NULL, sizeof(unsigned long));
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "host/mappings.h"
 
@@ -124,17 +125,13 @@ pin_files(const ImagePinSpec *spec, Error *err)
 static void __attribute__((noreturn)) holder_run(const ImagePinSpec *spec, pid_t parent)
 {
 	Error err = {0};
-	sigset_t none;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, PIN_PROCESS_NAME);
 	if (getppid() != parent)
 		_exit(1);
 	close_range(3, ~0u, 0);
-	for (int number = 1; number < NSIG; number++)
-		signal(number, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	process_reset_signals();
 	if (cgroup_attach(spec->cgroups, spec->cgroup, getpid(), &err) < 0 || pin_files(spec, &err) < 0)
 	{
 		dprintf(STDERR_FILENO, "pin image files: %s\n", err.message);
