@@ -85,7 +85,9 @@ engine_doctor(Engine *engine, EngineDone done, void *context)
 	Examination *examination = memory_allocate(sizeof(*examination));
 
 	*examination = (Examination){.engine = engine,
-								 .input = {.cgroup_root = "/sys/fs/cgroup", .layout = &engine->layout},
+								 .input = {.cgroup_root = "/sys/fs/cgroup",
+										   .layout = &engine->layout,
+										   .criu = engine->settings.criu[0] != '\0' ? engine->settings.criu : NULL},
 								 .checks = json_array(),
 								 .done = done,
 								 .context = context};

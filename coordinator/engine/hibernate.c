@@ -58,7 +58,9 @@ snapshot_plan_fill(const Machine *machine, SnapshotPlan *plan)
 		const EngineVolume *volume = engine_find_volume(machine->engine, mount->name_space, mount->name);
 
 		volume_plan(&machine->engine->layout, mount->name_space, mount->name, &plan->volumes[i]);
-		plan->mounts[i] = (SnapshotMount){.target = mount->path, .source = plan->volumes[i].data_path};
+		plan->mounts[i] = (SnapshotMount){.target = mount->path,
+										  .source = plan->volumes[i].data_path,
+										  .read_only = volume != NULL && volume->spec.mode == VOLUME_READ_ONLY};
 		if (volume != NULL && volume->spec.mode == VOLUME_WRITEABLE)
 			plan->data[data_count++] = plan->volumes[i].data_path;
 	}
