@@ -39,3 +39,16 @@ def database(host, request):
     server = harness.Database(host, name)
     yield server
     server.delete()
+
+
+@pytest.fixture(scope="module")
+def own_host():
+    """A coordinator of the module's own, which its tests may kill."""
+    coordinator = harness.Coordinator(f"k{os.getpid() % 100000:05d}", "10.232.0.0/16")
+    try:
+        coordinator.start()
+        coordinator.import_image()
+        yield coordinator
+    finally:
+        left = coordinator.close()
+        assert not left, f"left behind after everything was deleted: {left}"

@@ -191,12 +191,12 @@ class Coordinator:
 
     # -- the daemon --
 
-    def start(self, *, wait=True):
+    def start(self, *, wait=True, **environment):
         log = open(self.log_file, "ab")
         wrapper = os.environ.get("LTTLED_WRAPPER", "").split()
         self.process = subprocess.Popen(
             [*wrapper, str(LTTLED), "--config", str(self.settings_file), "--foreground"],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **environment},
         )
         log.close()
         self.record()

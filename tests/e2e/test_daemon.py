@@ -3,25 +3,12 @@
 import os
 import random
 import signal
+import socket
 import time
 from pathlib import Path
 
 import harness
-import pytest
 from harness import rows, wait_until
-
-
-@pytest.fixture(scope="module")
-def own_host():
-    """A coordinator that a test may kill."""
-    coordinator = harness.Coordinator(f"k{os.getpid() % 100000:05d}", "10.232.0.0/16")
-    try:
-        coordinator.start()
-        coordinator.import_image()
-        yield coordinator
-    finally:
-        left = coordinator.close()
-        assert not left, f"left behind after everything was deleted: {left}"
 
 
 def test_frozen_machines_are_adopted_and_still_wake(own_host):
@@ -108,6 +95,19 @@ def test_a_second_daemon_on_the_same_root_is_refused(own_host):
     assert second.returncode == 1
     assert "another" in second.stderr
     assert own_host.answers()
+
+
+def test_the_service_manager_is_told(own_host):
+    path = own_host.root / "notify.sock"
+    own_host.stop()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(30)
+        own_host.start(NOTIFY_SOCKET=str(path))
+        assert manager.recv(100) == b"READY=1"
+        own_host.stop()
+        assert manager.recv(100) == b"STOPPING=1"
+    own_host.start()
 
 
 def test_a_killed_postmaster_comes_back(own_host):

@@ -3,29 +3,14 @@
 import os
 import random
 import signal
-import socket
 import threading
 import time
-from pathlib import Path
 
 import harness
 import pytest
 from harness import rows, wait_until
 
 CYCLES = int(os.environ.get("LTTLE_HIBERNATE_CYCLES", "15"))
-
-
-@pytest.fixture(scope="module")
-def own_host():
-    """A coordinator that a test may kill."""
-    coordinator = harness.Coordinator(f"h{os.getpid() % 100000:05d}", "10.234.0.0/16")
-    try:
-        coordinator.start()
-        coordinator.import_image()
-        yield coordinator
-    finally:
-        left = coordinator.close()
-        assert not left, f"left behind after everything was deleted: {left}"
 
 
 @pytest.fixture(scope="module")
