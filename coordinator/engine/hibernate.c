@@ -272,11 +272,53 @@ machine_forget_snapshot(Machine *machine)
 		log_error("snapshot not removed", "machine", machine->label, "reason", error.message);
 }
 
+static int
+empty_group_job(const void *input, void *output, Error *err)
+{
+	const Machine *machine = input;
+	int result = cgroup_reclaim(machine->engine->cgroups, machine->group, err);
+
+	(void) output;
+	return result == -EAGAIN ? 0 : result; /* a page that somebody else has mapped stays */
+}
+
+static void
+group_emptied(void *context, int result, const void *output, const Error *err)
+{
+	Machine *machine = context;
+
+	(void) output;
+	machine->memory_work = NULL;
+	if (result < 0)
+		log_debug("cached files not given back", "machine", machine->label, "reason", err->message);
+}
+
+/* Processes are gone, but the files that they read, and the snapshot, are still cached on the machine's account. */
+static void
+machine_empty_group(Machine *machine)
+{
+	JobSpec spec = {.name = "give cached files back",
+					.function = empty_group_job,
+					.input = machine,
+					.timeout_ms = REMOVE_TIMEOUT_MS,
+					.done = group_emptied,
+					.context = machine};
+	Error error;
+
+	if (!machine->engine->settings.reclaim)
+		return;
+	machine_cancel_memory_work(machine);
+	if (job_start(machine->engine->loop, &spec, &machine->memory_work, &error) < 0)
+		log_debug("cached files not given back", "machine", machine->label, "reason", error.message);
+}
+
 /* The first process has ended after an eviction, and with it all others: what they left is cleared away. */
 void
 machine_rest(Machine *machine)
 {
 	Error error;
+
+	machine_empty_group(machine);
 
 	if (cgroup_set_frozen(machine->engine->cgroups, machine->group, false, &error) < 0)
 		log_warning("control group not thawed", "machine", machine->label, "reason", error.message);
@@ -382,6 +424,7 @@ machine_restore(Machine *machine)
 	if (machine->knocked_ns == 0)
 		machine->knocked_ns = clock_monotonic_ns();
 	machine->facts.wake_wanted = false;
+	machine_cancel_memory_work(machine);
 	machine->resume_ticket = ++machine->engine->last_ticket;
 	engine_resume_next(machine->engine);
 }

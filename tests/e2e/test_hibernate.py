@@ -38,7 +38,10 @@ def test_on_disk_there_is_no_process_and_no_memory(server):
     assert harness.process_start_time(pid) is None
     assert state["snapshot"]["size-bytes"] > 1 << 20
     assert state["snapshot"]["reason"] == "API" and state["snapshot"]["synced"] is True
-    assert state["memory"]["resident-bytes"] < 4 << 20
+    wait_until(
+        lambda: f"the cached files to be given back: {server.get()['memory']}",
+        lambda: server.get()["memory"]["resident-bytes"] < 4 << 20,
+    )
     listing = server.host.cli("machine", "get", "--ns", server.namespace, server.name).stdout
     assert "snapshot: " in listing and "API" in listing
 
