@@ -1,10 +1,12 @@
 """What keeps a server awake: nothing idle does, everything at work does, and `machine get` says which."""
 
+import socket
+import struct
+import subprocess
 import threading
 import time
 
 import harness
-import pytest
 from harness import rows, wait_until
 
 
@@ -52,9 +54,6 @@ def test_a_long_query_keeps_it_awake(database):
 
 def test_a_copy_that_waits_for_its_client_keeps_it_awake(database):
     database.query("CREATE TABLE IF NOT EXISTS copied (n int)")
-    import socket as sockets
-    import struct
-
     raw = RawSession(database)
     raw.query("COPY copied FROM STDIN", until=b"G")
     assert "statement" in stays_awake(database)["awake-because"]
@@ -140,8 +139,6 @@ def test_flash_snapshot_suspends_at_once(database):
 
 
 def test_exec_wakes_and_holds_it_awake(host, database):
-    import subprocess
-
     database.wait("suspended")
     program = subprocess.Popen(
         [str(harness.LTTLE), "--socket", str(host.socket), "machine", "exec", "--ns", database.namespace, database.name,
@@ -172,11 +169,8 @@ class RawSession:
     """A session that speaks the protocol byte by byte, for what a driver would not do."""
 
     def __init__(self, database):
-        self.library = __import__("psycopg2")
         self.connection = database.connect()
-        import socket as sockets
-
-        self.socket = sockets.socket(fileno=sockets.dup(self.connection.fileno()))
+        self.socket = socket.socket(fileno=socket.dup(self.connection.fileno()))
         self.socket.settimeout(30)
         self.buffer = b""
 
@@ -228,8 +222,6 @@ def test_an_extended_protocol_sync_left_open_keeps_it_awake(database):
 
 def test_a_fast_path_call_keeps_it_awake(database):
     oid = database.query("SELECT 'pg_sleep'::regproc::oid")[0][0]
-    import struct
-
     raw = RawSession(database)
     argument = struct.pack("!d", 3.0)
     raw.send(b"F", struct.pack("!I", oid) + struct.pack("!hh", 1, 1) + struct.pack("!h", 1)

@@ -4,6 +4,8 @@ import os
 import random
 import signal
 import socket
+import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -34,8 +36,6 @@ def test_a_client_that_came_while_no_coordinator_was_there_is_served_afterwards(
     session = server.connect()
     server.wait("suspended")
     own_host.kill()
-    import threading
-
     answers = []
     asking = [
         threading.Thread(target=lambda: answers.append(rows(session, "SELECT 1")[0][0])),
@@ -87,8 +87,6 @@ def test_killed_while_it_creates(own_host):
 
 
 def test_a_second_daemon_on_the_same_root_is_refused(own_host):
-    import subprocess
-
     second = subprocess.run(
         [str(harness.LTTLED), "--config", str(own_host.settings_file)], capture_output=True, text=True, timeout=30
     )

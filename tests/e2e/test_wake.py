@@ -3,6 +3,7 @@
 import select
 import socket
 import struct
+import threading
 import time
 
 import harness
@@ -139,8 +140,6 @@ def test_a_client_sees_the_end_of_a_session_that_the_server_ends(database):
 def test_cancel_requests_work_on_a_server_that_slept(database):
     session = database.connect()
     database.wait("suspended")
-    import threading
-
     outcome = []
 
     def run():
