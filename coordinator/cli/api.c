@@ -225,3 +225,19 @@ api_get_by_prefix(const CliInvocation *invocation, const char *kind, const char 
 		api_answer_clear(&answer);
 	return code;
 }
+
+int
+api_report_refusal(HttpStream *stream)
+{
+	_cleanup_text_ Text text = {0};
+	ApiAnswer answer = {.status = stream->status};
+	Error error;
+	int code;
+
+	if (http_read_all(stream, &text, &error) < 0)
+		return api_report_connection(&error);
+	answer.body = json_loads(text_string(&text), 0, NULL);
+	code = api_report(&answer);
+	api_answer_clear(&answer);
+	return code;
+}

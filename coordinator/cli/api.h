@@ -49,4 +49,7 @@ const char *member_text(const struct json_t *object, const char *key);
 double member_number(const struct json_t *object, const char *key);
 bool member_is_set(const struct json_t *object, const char *key);
 
+/* Reads the ordinary answer that came in place of a stream, says what is wrong, and gives the exit code. */
+int api_report_refusal(HttpStream *stream);
+
 #endif

@@ -90,23 +90,6 @@ exec_relay(const CliInvocation *invocation, HttpStream *stream)
 	return end == EXEC_RELAY_EXITED ? value : exec_die_of(value, &before);
 }
 
-/* An ordinary answer: the program was not started. */
-static int
-exec_refused(HttpStream *stream)
-{
-	_cleanup_text_ Text text = {0};
-	ApiAnswer answer = {.status = stream->status};
-	Error error;
-	int code;
-
-	if (http_read_all(stream, &text, &error) < 0)
-		return api_report_connection(&error);
-	answer.body = json_loads(text_string(&text), 0, NULL);
-	code = api_report(&answer);
-	api_answer_clear(&answer);
-	return code;
-}
-
 int
 run_machine_exec(const CliInvocation *invocation)
 {
@@ -128,7 +111,7 @@ run_machine_exec(const CliInvocation *invocation)
 	request.body_bytes = strlen(body);
 	if (http_open(&request, &stream, &error) < 0)
 		return api_report_connection(&error);
-	code = stream.status == 101 ? exec_relay(invocation, &stream) : exec_refused(&stream);
+	code = stream.status == 101 ? exec_relay(invocation, &stream) : api_report_refusal(&stream);
 	http_close(&stream);
 	return code;
 }

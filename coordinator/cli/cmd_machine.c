@@ -221,22 +221,6 @@ logs_copy(HttpStream *stream)
 	}
 }
 
-static int
-logs_refused(HttpStream *stream)
-{
-	_cleanup_text_ Text text = {0};
-	ApiAnswer answer = {.status = stream->status};
-	Error error;
-	int code;
-
-	if (http_read_all(stream, &text, &error) < 0)
-		return api_report_connection(&error);
-	answer.body = json_loads(text_string(&text), 0, NULL);
-	code = api_report(&answer);
-	api_answer_clear(&answer);
-	return code;
-}
-
 int
 run_machine_logs(const CliInvocation *invocation)
 {
@@ -252,7 +236,7 @@ run_machine_logs(const CliInvocation *invocation)
 	request.target = text_string(&target);
 	if (http_open(&request, &stream, &error) < 0)
 		return api_report_connection(&error);
-	code = stream.status == 200 ? logs_copy(&stream) : logs_refused(&stream);
+	code = stream.status == 200 ? logs_copy(&stream) : api_report_refusal(&stream);
 	http_close(&stream);
 	return code;
 }

@@ -34,7 +34,6 @@ machine_handle_hello(Machine *machine, const LttleFlashMessage *message)
 {
 	const char *version = lttle_flash_message_get(message, "VERSION");
 
-	machine->flash_ready = false;
 	machine->facts.channel_open = false;
 	snprintf(machine->extension_version, sizeof(machine->extension_version), "%s", version == NULL ? "" : version);
 	log_debug("the extension says hello", "machine", machine->label, "version", version, "postgresql",
@@ -46,7 +45,6 @@ machine_handle_hello(Machine *machine, const LttleFlashMessage *message)
 static void
 machine_handle_ready(Machine *machine)
 {
-	machine->flash_ready = true;
 	machine->facts.channel_open = true;
 	if (machine->spec.expose_count == 0 || machine_can_be_woken(machine))
 		machine_dispatch(machine, EVENT_SERVER_READY, NULL);
@@ -126,7 +124,6 @@ machine_handle_flash(void *context, const LttleFlashMessage *message)
 	if (lttle_flash_message_get(message, "STOPPING") != NULL)
 	{
 		machine->facts.channel_open = false;
-		machine->flash_ready = false;
 		machine_dispatch(machine, EVENT_CHANNEL_LOST, "PostgreSQL is shutting down");
 	}
 }
@@ -137,7 +134,6 @@ machine_handle_flash_lost(void *context, const char *problem)
 	Machine *machine = context;
 
 	machine->facts.channel_open = false;
-	machine->flash_ready = false;
 	machine->snapshot_pending = false;
 	if (problem != NULL)
 		log_warning("flash channel closed", "machine", machine->label, "reason", problem);

@@ -95,22 +95,12 @@ machine_judge(Machine *machine, ActivityVerdict *ret_verdict)
 {
 	ActivityPolicy policy = {.connection_aware = machine_is_connection_aware(machine), .now_ns = clock_monotonic_ns()};
 	_cleanup_free_ pid_t *pids = NULL;
-	_cleanup_free_ MachineProcess *processes = NULL;
-	ActivityPage page = {0};
 	size_t pid_count = 0;
-	size_t process_count = 0;
 	Error error = {0};
 
 	if (cgroup_list_processes(machine->engine->cgroups, machine->group, &pids, &pid_count, &error) < 0 ||
-		machine_processes_read(pids, pid_count, &processes, &process_count, &error) < 0 ||
-		activity_page_read(machine->paths.activity, &page, &error) < 0)
-	{
+		activity_observe(machine->paths.activity, pids, pid_count, &policy, ret_verdict, &error) < 0)
 		verdict_busy(ret_verdict, ACTIVITY_WORKER, error.message);
-		return;
-	}
-	activity_page_read_waits(&page, processes, process_count, false);
-	activity_judge(&page, processes, process_count, &policy, ret_verdict);
-	activity_page_clear(&page);
 }
 
 ActivityVerdict

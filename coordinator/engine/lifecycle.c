@@ -347,7 +347,6 @@ machine_open_flash(Machine *machine, Error *err)
 		return error_set_errno(err, errno, "%s", machine->paths.activity);
 	flash_channel_close(machine->flash);
 	machine->flash = NULL;
-	machine->flash_ready = false;
 	return flash_channel_open(machine->engine->loop, machine->paths.flash_socket, uid, gid, &handlers, &machine->flash,
 							  err);
 }
@@ -577,7 +576,6 @@ machine_tear_down(Machine *machine)
 	machine->gate = NULL;
 	flash_channel_close(machine->flash);
 	machine->flash = NULL;
-	machine->flash_ready = false;
 	if (machine->rootfs.merged[0] == '\0')
 		rootfs_plan("", machine->paths.directory, &machine->rootfs);
 	if (job_start(machine->engine->loop, &spec, &machine->work, &error) < 0)

@@ -87,7 +87,6 @@ typedef struct Machine
 	struct event *hibernate_timer;
 
 	FlashChannel *flash;
-	bool flash_ready; /* READY was said on this connection */
 	char extension_version[32];
 
 	struct event *frozen_event; /* while freezing */
