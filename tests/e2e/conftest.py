@@ -22,7 +22,7 @@ def pytest_sessionstart(session):
 
 @pytest.fixture(scope="session")
 def host():
-    coordinator = harness.Coordinator(f"t{os.getpid() % 100000:05d}", "10.231.0.0/16", "zram:\n  mode: auto\n  size: 4Gi\n")
+    coordinator = harness.Coordinator(f"t{os.getpid() % 100000:05d}", harness.subnet(0), "zram:\n  mode: auto\n  size: 4Gi\n")
     try:
         coordinator.start()
         coordinator.import_image()
@@ -44,7 +44,7 @@ def database(host, request):
 @pytest.fixture(scope="module")
 def own_host():
     """A coordinator of the module's own, which its tests may kill."""
-    coordinator = harness.Coordinator(f"k{os.getpid() % 100000:05d}", "10.232.0.0/16")
+    coordinator = harness.Coordinator(f"k{os.getpid() % 100000:05d}", harness.subnet(1))
     try:
         coordinator.start()
         coordinator.import_image()

@@ -58,6 +58,11 @@ def cgroup_roots():
     return [Path("/sys/fs/cgroup")] + [p for p in Path("/sys/fs/cgroup").iterdir() if p.is_dir()]
 
 
+def subnet(number):
+    """The addresses of a session's coordinators. LTTLE_TEST_SLOT (0 to 9) keeps sessions at the same time apart."""
+    return f"10.{231 + 2 * int(os.environ.get('LTTLE_TEST_SLOT', '0')) + number}.0.0/16"
+
+
 def leftovers(prefix, root):
     """Everything on the host that carries this prefix or lies below this root, a line each."""
     found = []
