@@ -25,7 +25,9 @@ COPY --from=build /out/ /
 COPY image/entrypoint /usr/local/bin/docker-entrypoint.sh
 COPY image/configure-sample /tmp/configure-sample
 # Where the official image keeps the sample that initdb copies; Debian's own place is a link to it, or the file itself.
-RUN /tmp/configure-sample "$(readlink -f "/usr/share/postgresql/$PG_MAJOR/postgresql.conf.sample")" \
+# A checkout made under a strict umask hands over files that only root may run.
+RUN chmod 0755 /usr/local/bin/docker-entrypoint.sh \
+	&& /tmp/configure-sample "$(readlink -f "/usr/share/postgresql/$PG_MAJOR/postgresql.conf.sample")" \
 	&& rm /tmp/configure-sample \
 	&& install -d -m 0755 /run/lttle
 # No root inside, not even for the first instructions.

@@ -4,6 +4,7 @@
 # when it ends or is killed, by whatever signal, its processes, mounts, loop devices and files are gone with them.
 
 set -uo pipefail
+umask 022
 
 test_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top_dir=$(cd "$test_dir/../.." && pwd)
