@@ -36,10 +36,29 @@ base_dress() {
 	chmod 0755 "$root/usr/local/bin/docker-entrypoint.sh"
 }
 
+# What the Dockerfile's apt installs comes from a package source in the base image: it is fetched once, with the base, so
+# that an archive that is slow or away today does not decide whether the Dockerfile is right.
+base_add_packages() {
+	local root=$1 packages=$1/srv/packages
+	mount --rbind /dev "$root/dev"
+	cp -L /etc/resolv.conf "$root/etc/resolv.conf"
+	chroot "$root" sh -ec 'apt-get -q update
+		apt-get -q install --yes --download-only --no-install-recommends gcc libc6-dev make postgresql-server-dev-17' \
+		>"$work/packages.log" 2>&1 ||
+		{ tail -n 20 "$work/packages.log" >&2 && bail_out "the packages for the Dockerfile could not be fetched"; }
+	umount --recursive "$root/dev"
+	mkdir "$packages"
+	mv "$root"/var/cache/apt/archives/*.deb "$packages"
+	(cd "$packages" && dpkg-scanpackages --multiversion . >Packages 2>/dev/null)
+	rm -rf "$root/etc/resolv.conf" "$root"/var/lib/apt/lists/*
+	echo 'deb [trusted=yes] file:/srv/packages ./' >"$root/etc/apt/sources.list"
+}
+
 base_make() {
 	local layout=$1
 	root_make_runtime "$work/root" --include=apt >&2
 	base_dress "$work/root"
+	base_add_packages "$work/root"
 	tar --create --file "$work/root.tar" --directory "$work/root" --numeric-owner --sort=name .
 	oci_layout_from_layer "$work/layout" base "$work/root.tar" "Debian packages"
 	oci_configure "$work/layout" base
