@@ -125,6 +125,14 @@ listing_add_command(Listing *listing, json_t *command)
 	}
 }
 
+/* A key that is only there when the user has set it. */
+static void
+listing_add_present(Listing *listing, const char *title, const json_t *object, const char *key)
+{
+	if (json_object_get(object, key) != NULL)
+		listing_add(listing, title, "%s", member_text(object, key));
+}
+
 static void
 app_print(const json_t *app)
 {
@@ -139,6 +147,8 @@ app_print(const json_t *app)
 	{
 		listing_add(&listing, "snapshot strategy", "%s", member_text(flash, "strategy"));
 		listing_add(&listing, "suspend timeout", "%s", member_text(flash, "timeout"));
+		listing_add_present(&listing, "snapshot", flash, "snapshot");
+		listing_add_present(&listing, "hibernate after", flash, "hibernate-after");
 	}
 	listing_add(&listing, "image", "%s", member_text(app, "image"));
 	listing_add(&listing, "cpus", "%.0f", member_number(resources, "cpu"));

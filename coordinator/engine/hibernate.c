@@ -85,7 +85,7 @@ snapshot_plan_fill(const Machine *machine, SnapshotPlan *plan)
 /* ---- when ---- */
 
 bool
-machine_hibernate(Machine *machine, const char *reason)
+machine_can_hibernate(Machine *machine)
 {
 	if (machine->engine->criu[0] == '\0')
 	{
@@ -98,6 +98,14 @@ machine_hibernate(Machine *machine, const char *reason)
 				  "no exposed port is listened on, so no client could wake it");
 		return false;
 	}
+	return true;
+}
+
+bool
+machine_hibernate(Machine *machine, const char *reason)
+{
+	if (!machine_can_hibernate(machine))
+		return false;
 	machine->refusal[0] = '\0';
 	machine->suspend_forced = true; /* sessions are kept on disk too */
 	machine->facts.wake_wanted = false;
@@ -227,6 +235,7 @@ machine_dump(Machine *machine)
 	int result = gate_plan_from_sockets(&machine->sockets, &plan, &error);
 
 	machine->slept_since_ns = clock_monotonic_ns();
+	machine->snapshot_promised = false;
 	if (result == 0)
 		result = gate_plan_save(&plan, machine->paths.gate, &error);
 	if (result == 0)

@@ -130,6 +130,13 @@ machine_observe(Machine *machine)
 	return verdict;
 }
 
+/* Within its time the manual trigger waits for no idle time, and connections do not stop it. */
+static bool
+machine_is_triggered(const Machine *machine, uint64_t now_ns)
+{
+	return machine->snapshot_pending || (machine->snapshot_promised && now_ns < machine->snapshot_deadline_ns);
+}
+
 void
 machine_enter_ready(Machine *machine)
 {
@@ -149,7 +156,9 @@ machine_enter_ready(Machine *machine)
 	if (machine->spec.mode != MODE_FLASH)
 		return;
 	engine_pin_image(machine->engine, machine);
-	machine_start_timer(machine->idle_timer, machine_idle_timeout_ms(machine));
+	machine_start_timer(machine->idle_timer, machine_is_triggered(machine, machine->awake_since_ns)
+												 ? SNAPSHOT_LOOK_MS
+												 : machine_idle_timeout_ms(machine));
 }
 
 static void
@@ -164,24 +173,54 @@ machine_check_snapshot_deadline(Machine *machine, uint64_t now_ns)
 	machine_answer_snapshot(machine, why);
 }
 
+/*
+ * The extension hears OK before PREPARE, so that it can close its channel for a snapshot on disk. What was promised
+ * with that is tried again when something comes in between, such as the answer to the very statement that asked for it.
+ */
+static void
+machine_promise_snapshot(Machine *machine)
+{
+	if (machine->snapshot_pending)
+		machine_answer_snapshot(machine, NULL);
+	machine->snapshot_promised = true;
+}
+
+static void
+machine_refuse_snapshot(Machine *machine, const char *why)
+{
+	if (machine->snapshot_pending)
+		machine_answer_snapshot(machine, why);
+	machine->snapshot_promised = false;
+	machine_start_timer(machine->idle_timer, machine_idle_timeout_ms(machine));
+}
+
 /* Suspends, or says why not. */
 static void
 machine_try_suspend(Machine *machine)
 {
+	bool asked = machine->snapshot_pending || machine->snapshot_promised;
+	bool to_disk = asked && machine->spec.snapshot == SNAPSHOT_DISK;
+
 	if (!machine_can_be_woken(machine))
 	{
 		const char *why = "no exposed port is listened on, so no client could wake it";
 
 		snprintf(machine->awake.text, sizeof(machine->awake.text), "%s", why);
-		if (machine->snapshot_pending)
-			machine_answer_snapshot(machine, why);
-		machine_start_timer(machine->idle_timer, machine_idle_timeout_ms(machine));
+		machine_refuse_snapshot(machine, why);
 		return;
 	}
-	machine->suspend_forced = machine->snapshot_pending;
-	if (machine->snapshot_pending)
-		machine_answer_snapshot(machine, NULL);
-	machine_dispatch(machine, EVENT_SUSPEND, machine->suspend_forced ? "manual trigger" : "idle");
+	if (to_disk && !machine_can_hibernate(machine))
+	{
+		machine_refuse_snapshot(machine, machine->refusal);
+		return;
+	}
+	machine->suspend_forced = machine_is_triggered(machine, clock_monotonic_ns());
+	if (asked)
+		machine_promise_snapshot(machine);
+	if (to_disk)
+		(void) machine_hibernate(machine, "manual trigger");
+	else
+		machine_dispatch(machine, EVENT_SUSPEND, machine->suspend_forced ? "manual trigger" : "idle");
 }
 
 static uint64_t
@@ -201,16 +240,18 @@ machine_check_ready(Machine *machine)
 								 : machine->awake_since_ns;
 	uint64_t due_ns = idle_since_ns + timeout_ms * NS_PER_MS;
 	bool only_connected = verdict.reason == ACTIVITY_CONNECTION;
+	bool triggered;
 	uint64_t delay_ms;
 
 	machine_check_snapshot_deadline(machine, now_ns);
-	if (machine->snapshot_pending)
+	triggered = machine_is_triggered(machine, now_ns);
+	if (triggered)
 		due_ns = 0;
 	if (due_ns < machine->not_before_ns)
 		due_ns = machine->not_before_ns;
 
 	/* The manual trigger comes from inside, often over a connection that stays open: connections do not stop it. */
-	if (verdict.reason != ACTIVITY_NONE && !(machine->snapshot_pending && only_connected))
+	if (verdict.reason != ACTIVITY_NONE && !(triggered && only_connected))
 	{
 		/* What keeps it awake may end at any moment; an idle time that begins then is not over before the time-out. */
 		delay_ms = timeout_ms;
@@ -224,7 +265,7 @@ machine_check_ready(Machine *machine)
 	}
 	else
 		delay_ms = ms_until(due_ns, now_ns);
-	if (machine->snapshot_pending && delay_ms > SNAPSHOT_LOOK_MS)
+	if (triggered && delay_ms > SNAPSHOT_LOOK_MS)
 		delay_ms = SNAPSHOT_LOOK_MS;
 	machine_start_timer(machine->idle_timer, delay_ms < SHORTEST_LOOK_MS ? SHORTEST_LOOK_MS : delay_ms);
 }

@@ -365,6 +365,7 @@ machine_create(Machine *machine)
 	int result;
 
 	machine->facts.restart_wanted = false;
+	machine->snapshot_promised = false;
 	evtimer_del(machine->restart_timer);
 	result = machine_load_image(machine, &error);
 	if (result == 0)

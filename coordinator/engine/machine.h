@@ -103,10 +103,11 @@ typedef struct Machine
 	bool suspend_forced;	/* by the user or the manual trigger: the idle time does not count */
 	bool snapshot_pending;	/* the manual trigger waits for a quiet moment */
 	uint64_t snapshot_deadline_ns;
-	AwakeReason awake; /* empty: nothing keeps it awake */
-	char refusal[256]; /* why the last attempt to suspend came to nothing */
-	unsigned sessions; /* client sessions at the last look */
-	bool reclaimed;	   /* its memory was given back in this sleep */
+	bool snapshot_promised; /* the manual trigger was answered OK, and what it asked for has not come about yet */
+	AwakeReason awake;		/* empty: nothing keeps it awake */
+	char refusal[256];		/* why the last attempt to suspend came to nothing */
+	unsigned sessions;		/* client sessions at the last look */
+	bool reclaimed;			/* its memory was given back in this sleep */
 
 	Gate *gate; /* while on disk, and until a cold start listens */
 	bool has_snapshot;
@@ -157,7 +158,8 @@ void machine_stop_freeze_watch(Machine *machine);
 void machine_cancel_memory_work(Machine *machine);
 
 /* hibernate.c */
-bool machine_hibernate(Machine *machine, const char *reason); /* false: `refusal` says why */
+bool machine_can_hibernate(Machine *machine);				  /* false: `refusal` says why */
+bool machine_hibernate(Machine *machine, const char *reason); /* the same */
 void machine_handle_hibernate_timer(int fd, short what, void *context);
 void machine_wake_to_hibernate(Machine *machine);
 void machine_dump(Machine *machine);

@@ -297,6 +297,7 @@ machine_sleep(Machine *machine)
 	machine->slept_since_ns = clock_monotonic_ns();
 	machine->busy_delay_ms = 0;
 	machine->suspend_forced = false;
+	machine->snapshot_promised = false;
 	machine->refusal[0] = '\0';
 	machine->awake.text[0] = '\0';
 	machine->reclaimed = false;

@@ -83,6 +83,14 @@ static const Choice flash_strategies[] = {
 	{0},
 };
 
+static const Choice snapshot_places[] = {
+	{.word = "memory", .value = SNAPSHOT_MEMORY, .doc = "the machine is suspended, and its memory kept"},
+	{.word = "disk",
+	 .value = SNAPSHOT_DISK,
+	 .doc = "the machine is hibernated: a snapshot on disk, no process, no memory"},
+	{0},
+};
+
 static const Key flash_keys[] = {
 	{.name = "strategy",
 	 .type = KEY_CHOICE,
@@ -99,6 +107,13 @@ static const Key flash_keys[] = {
 	 FIELD(AppSpec, timeout_ms),
 	 .example = "3",
 	 .doc = "The machine suspends this long after its last activity."},
+	{.name = "snapshot",
+	 .type = KEY_CHOICE,
+	 .fallback = "memory",
+	 .choices = snapshot_places,
+	 FIELD(AppSpec, snapshot),
+	 .example = "disk",
+	 .doc = "Where the manual trigger leads: the first one, when PostgreSQL is ready, and `lttle.flash_snapshot()`."},
 	{.name = "hibernate-after",
 	 .type = KEY_DURATION,
 	 .fallback_note = "never by time",

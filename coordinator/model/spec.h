@@ -49,6 +49,13 @@ typedef enum FlashStrategy
 	STRATEGY_MANUAL
 } FlashStrategy;
 
+/* Where the manual trigger leads. */
+typedef enum SnapshotPlace
+{
+	SNAPSHOT_MEMORY, /* suspended, its memory kept */
+	SNAPSHOT_DISK	 /* hibernated */
+} SnapshotPlace;
+
 typedef enum ConnectionTracking
 {
 	TRACKING_CONNECTION_AWARE, /* an open connection keeps the machine awake */
@@ -89,6 +96,7 @@ typedef struct AppSpec
 	MachineMode mode;
 	FlashStrategy strategy;			  /* flash only */
 	uint64_t timeout_ms;			  /* flash only: suspend this long after the last activity */
+	SnapshotPlace snapshot;			  /* flash only: where the manual trigger leads */
 	uint64_t hibernate_after_ms;	  /* flash only: suspended machines go to disk after this; 0: never by time */
 	EnvironmentVariable *environment; /* sorted by name */
 	size_t environment_count;

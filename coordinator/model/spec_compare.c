@@ -35,6 +35,22 @@ compare_number(SpecChanges *changes, const char *key, uint64_t old_number, uint6
 	compare_text(changes, key, old_text, new_text);
 }
 
+static const char *
+snapshot_place(const AppSpec *spec)
+{
+	if (spec->mode != MODE_FLASH)
+		return NULL;
+	return spec->snapshot == SNAPSHOT_DISK ? "disk" : "memory";
+}
+
+/* Memory is how it is without the key, so that a change between regular and flash alone need not name it. */
+static void
+compare_snapshot(SpecChanges *changes, const AppSpec *old_spec, const AppSpec *new_spec)
+{
+	if (old_spec->snapshot == SNAPSHOT_DISK || new_spec->snapshot == SNAPSHOT_DISK)
+		compare_text(changes, "mode.flash.snapshot", snapshot_place(old_spec), snapshot_place(new_spec));
+}
+
 static void
 compare_mode(SpecChanges *changes, const AppSpec *old_spec, const AppSpec *new_spec)
 {
@@ -48,6 +64,7 @@ compare_mode(SpecChanges *changes, const AppSpec *old_spec, const AppSpec *new_s
 	duration_format(old_spec->timeout_ms, old_timeout);
 	duration_format(new_spec->timeout_ms, new_timeout);
 	compare_text(changes, "mode", old_flash ? "flash" : "regular", new_flash ? "flash" : "regular");
+	compare_snapshot(changes, old_spec, new_spec);
 	duration_format(old_spec->hibernate_after_ms, old_after);
 	duration_format(new_spec->hibernate_after_ms, new_after);
 	compare_text(changes, "mode.flash.hibernate-after", old_spec->hibernate_after_ms > 0 ? old_after : NULL,

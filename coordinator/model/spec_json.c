@@ -87,6 +87,8 @@ mode_json(const AppSpec *spec)
 	flash = json_must(json_object());
 	put(flash, "strategy", json_string("manual"));
 	put(flash, "timeout", duration_json(spec->timeout_ms));
+	if (spec->snapshot == SNAPSHOT_DISK)
+		put(flash, "snapshot", json_string("disk"));
 	if (spec->hibernate_after_ms > 0)
 		put(flash, "hibernate-after", duration_json(spec->hibernate_after_ms));
 	return json_pack("{s:o}", "flash", flash);

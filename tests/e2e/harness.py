@@ -312,13 +312,13 @@ TRAFFIC_AWARE = """      connection-tracking:
 
 
 class Database:
-    """A deployed PostgreSQL."""
+    """A deployed PostgreSQL. flash: a further key of mode.flash, "hibernate-after: 1s"."""
 
     def __init__(self, host, name, *, namespace="samples", timeout="500ms", memory=256, size="200Mi", traffic_aware=True,
-                 wait=True):
+                 flash="", wait=True):
         self.host, self.name, self.namespace = host, name, namespace
         self.text = YAML.format(
-            name=name, namespace=namespace, image=IMAGE, timeout=timeout, memory=memory, size=size,
+            name=name, namespace=namespace, image=IMAGE, timeout=f"{timeout}\n      {flash}", memory=memory, size=size,
             tracking=TRAFFIC_AWARE.format(timeout=timeout) if traffic_aware else "",
         )
         host.deploy(self.text)

@@ -221,6 +221,57 @@ def test_hibernate_after(own_host):
     assert state["snapshot"]["reason"] == "hibernate-after"
 
 
+def test_manual_trigger_that_leads_to_disk(own_host):
+    server = harness.Database(own_host, "manual", timeout="1h", flash="snapshot: disk", traffic_aware=False, wait=False)
+    server.wait("hibernated")
+    state = server.get()
+    assert state["snapshot"]["reason"] == "manual trigger" and state["pid"] is None
+    assert "manual trigger" in own_host.cli("machine", "get", "--ns", "samples", "manual").stdout
+    assert state["suspends"] == 0, "it went by way of memory"
+    listing = own_host.cli("app", "get", "--ns", "samples", "manual").stdout
+    assert "snapshot: disk" in listing
+
+    session = server.connect()
+    assert rows(session, "SELECT 42") == [(42,)]
+    rows(session, "CREATE TEMP TABLE mine AS SELECT 7 AS n")
+    rows(session, "CREATE EXTENSION IF NOT EXISTS lttle_pg")
+    connected = "SELECT phase = 'ready' AND last_error IS NULL FROM lttle.flash_status()"
+    wait_until("the worker's return", lambda: rows(session, connected) == [(True,)])
+    assert server.phase() == "ready"
+    rows(session, "SELECT lttle.flash_snapshot('10 seconds')")
+    server.wait("hibernated")
+    assert server.get()["snapshot"]["reason"] == "manual trigger"
+    # The worker heard OK before its server went, and the session is there as it was.
+    assert rows(session, "SELECT n FROM mine") == [(7,)]
+    wait_until("the worker's return", lambda: rows(session, connected) == [(True,)])
+    session.close()
+    server.delete()
+
+
+def test_manual_trigger_without_criu_says_so(own_host):
+    """The request is answered before anything happens, and the server runs on."""
+    settings = own_host.settings_file.read_text()
+    own_host.stop()
+    own_host.settings_file.write_text(settings + "criu: /nonexistent/criu\n")
+    own_host.start()
+    server = harness.Database(own_host, "lacking", timeout="1h", flash="snapshot: disk", wait=False)
+    try:
+        server.wait("ready")
+        session = server.connect()
+        rows(session, "CREATE EXTENSION IF NOT EXISTS lttle_pg")
+        error = "SELECT last_error FROM lttle.flash_status()"
+        assert "/nonexistent/criu" in wait_until("the answer", lambda: rows(session, error)[0][0])
+        rows(session, "SELECT lttle.flash_snapshot('10 seconds')")
+        assert rows(session, "SELECT 1") == [(1,)]
+        assert server.phase() == "ready"
+        session.close()
+    finally:
+        server.delete()
+        own_host.stop()
+        own_host.settings_file.write_text(settings)
+        own_host.start()
+
+
 def test_delete_removes_snapshots(own_host):
     directory = own_host.state / "machines/samples/later"
     assert (directory / "snapshot/manifest.json").exists()

@@ -171,6 +171,32 @@ test_timeouts(void **state)
 }
 
 static void
+test_where_a_snapshot_goes(void **state)
+{
+	static const struct
+	{
+		const char *written;
+		SnapshotPlace place;
+	} cases[] = {
+		{"timeout: 3", SNAPSHOT_MEMORY},
+		{"snapshot:", SNAPSHOT_MEMORY},
+		{"snapshot: memory", SNAPSHOT_MEMORY},
+		{"snapshot: disk", SNAPSHOT_DISK},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		char *yaml = memory_printf(APP "  mode:\n    flash:\n      strategy: manual\n      %s\n", cases[i].written);
+		ResourceSet set = parse_good(yaml);
+
+		assert_int_equal(set.resources[0].app.snapshot, cases[i].place);
+		resource_set_clear(&set);
+		free(yaml);
+	}
+}
+
+static void
 test_mode_regular(void **state)
 {
 	ResourceSet set = parse_good(APP "  mode: regular\n");
@@ -419,6 +445,8 @@ test_reference_page_names_every_key(void **state)
 		"app.resources.memory",
 		"app.mode.flash.strategy",
 		"app.mode.flash.timeout",
+		"app.mode.flash.snapshot",
+		"app.mode.flash.hibernate-after",
 		"app.environment",
 		"app.volumes[].name",
 		"app.volumes[].namespace",
@@ -457,6 +485,7 @@ main(void)
 		cmocka_unit_test(test_volume_modes_and_sizes),
 		cmocka_unit_test(test_limits_of_resources),
 		cmocka_unit_test(test_timeouts),
+		cmocka_unit_test(test_where_a_snapshot_goes),
 		cmocka_unit_test(test_mode_regular),
 		cmocka_unit_test(test_environment_is_text_and_sorted),
 		cmocka_unit_test(test_volumes_keep_their_order),

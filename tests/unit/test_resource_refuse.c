@@ -227,6 +227,14 @@ test_mode(void **state)
 		{APP "  mode: {flash: {strategy: manual, timeout: soon}}\n",
 		 "f:4:45: app.mode.flash.timeout: a duration is a number of seconds, or numbers with units from large to "
 		 "small, such as 500ms, 3s or 1h30m, but this is 'soon'"},
+		{APP "  mode: {flash: {strategy: manual, snapshot: disc}}\n",
+		 "f:4:46: app.mode.flash.snapshot: must be 'memory' or 'disk', but is 'disc'; did you mean 'disk'?"},
+		{APP "  mode: {flash: {strategy: manual, snapshot: {disk: 1}}}\n",
+		 "f:4:53: app.mode.flash.snapshot.disk: has no keys of its own; write 'snapshot: disk'"},
+		{APP "  mode: {flash: {strategy: first-listen, snapshot: disk}}\n",
+		 "f:4:28: app.mode.flash.strategy: 'first-listen' is known to lttle but not offered yet; it must be 'manual'"},
+		{APP "  mode: {regular: {snapshot: disk}}\n",
+		 "f:4:19: app.mode.regular: has no keys of its own; write 'mode: regular'"},
 		{APP "  mode: {flash: {strategy: manual, time-out: 3}}\n",
 		 "f:4:36: app.mode.flash: unknown key 'time-out'; did you mean 'timeout'?"},
 	};

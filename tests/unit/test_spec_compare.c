@@ -61,6 +61,9 @@ test_applied_to_the_running_machine(void **state)
 	assert_changes("cpu: 1", "cpu: 2", "resources.cpu: 1 → 2", false);
 	assert_changes("memory: 256", "memory: 512", "resources.memory: 256 MiB → 512 MiB", false);
 	assert_changes("timeout: 3", "timeout: 1m", "mode.flash.timeout: 3s → 1m", false);
+	assert_changes("timeout: 3", "timeout: 3, snapshot: disk", "mode.flash.snapshot: memory → disk", false);
+	assert_changes("timeout: 3", "timeout: 3, snapshot: memory", "", false);
+	assert_changes("timeout: 3", "timeout: 3, hibernate-after: 1h", "mode.flash.hibernate-after: (none) → 1h", false);
 	assert_changes("{flash: {strategy: manual, timeout: 3}}", "regular",
 				   "mode: flash → regular\nmode.flash.timeout: 3s → (none)", false);
 	assert_changes("{port: 5432}", "{port: 5432, connection-tracking: traffic-aware}",

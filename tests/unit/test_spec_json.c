@@ -67,6 +67,18 @@ test_form_of_an_app(void **state)
 		"\"command\":[\"x\",\"\",\"z\"]}");
 }
 
+/* What is not set is not there. */
+static void
+test_form_of_an_app_that_goes_to_disk(void **state)
+{
+	(void) state;
+	assert_app_json(
+		"app: {name: a, image: i, mode: {flash: {strategy: manual, snapshot: disk, hibernate-after: 90}}}",
+		"{\"name\":\"a\",\"namespace\":\"default\",\"image\":\"i\",\"resources\":{\"cpu\":1,\"memory\":256},"
+		"\"mode\":{\"flash\":{\"strategy\":\"manual\",\"timeout\":\"10s\",\"snapshot\":\"disk\","
+		"\"hibernate-after\":\"90s\"}},\"environment\":{},\"volumes\":[],\"expose\":{}}");
+}
+
 static void
 test_form_of_a_volume(void **state)
 {
@@ -167,9 +179,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_form_of_an_app),
-		cmocka_unit_test(test_form_of_a_volume),
-		cmocka_unit_test(test_hostile_apps),
+		cmocka_unit_test(test_form_of_an_app),	 cmocka_unit_test(test_form_of_an_app_that_goes_to_disk),
+		cmocka_unit_test(test_form_of_a_volume), cmocka_unit_test(test_hostile_apps),
 		cmocka_unit_test(test_hostile_volumes),
 	};
 
