@@ -57,7 +57,7 @@ log_append_value(Text *line, const char *value)
 	{
 		if (*value == '"' || *value == '\\')
 			text_append_bytes(line, "\\", 1);
-		if (*value == '\n')
+		if (*value == '\n') /* one event stays one line */
 			text_append(line, "\\n");
 		else
 			text_append_bytes(line, value, 1);
@@ -110,6 +110,8 @@ log_event(LogLevel level, const char *message, ...)
 		log_append_value(&line, value);
 	}
 	va_end(arguments);
+	/* A value may be a machine's own words, and a log is read in a terminal. */
+	text_make_printable(line.data);
 	text_append(&line, "\n");
 	if (write(STDERR_FILENO, line.data, line.length) < 0)
 		return; /* a log that cannot be written must not stop the coordinator */

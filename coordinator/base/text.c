@@ -109,3 +109,42 @@ text_copy(char *to, size_t size, const char *from)
 	memmove(to, from, length);
 	to[length] = '\0';
 }
+
+/* The length of the UTF-8 sequence that begins here and may be shown; 0 when there is none. */
+static size_t
+utf8_printable_length(const unsigned char *text, size_t available)
+{
+	size_t length = text[0] < 0x80 ? 1 : text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
+	uint32_t code;
+
+	if (length == 1)
+		return text[0] >= 0x20 && text[0] != 0x7f ? 1 : 0;
+	if (text[0] < 0xc2 || text[0] > 0xf4 || length > available)
+		return 0;
+	code = text[0] & (0x7fu >> length);
+	for (size_t i = 1; i < length; i++)
+	{
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (text[i] & 0x3fu);
+	}
+	if (code < 0xa0 || (length == 3 && code < 0x800) || (code >= 0xd800 && code <= 0xdfff) || code > 0x10ffff ||
+		(length == 4 && code < 0x10000))
+		return 0;
+	return length;
+}
+
+void
+text_make_printable(char *text)
+{
+	size_t length = strlen(text);
+
+	for (size_t i = 0; i < length;)
+	{
+		size_t step = utf8_printable_length((const unsigned char *) text + i, length - i);
+
+		if (step == 0)
+			text[i] = '?';
+		i += step == 0 ? 1 : step;
+	}
+}

@@ -25,6 +25,10 @@ void text_clear(Text *text);
 /* Copies a string for people to read into a fixed field, cut at its end. Not for paths or names. */
 void text_copy(char *to, size_t size, const char *from);
 
+/* Makes a text that somebody else wrote, or that was cut, fit for terminals and JSON: control characters and what is no
+ * UTF-8 become question marks, a byte each. */
+void text_make_printable(char *text);
+
 /* malloc/strdup/asprintf that never return NULL. The caller frees. */
 void *memory_allocate(size_t size); /* zeroed */
 char *memory_duplicate(const char *string);

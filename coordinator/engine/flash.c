@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "base/log.h"
 #include "engine/engine_private.h"
 
@@ -35,7 +36,8 @@ machine_handle_hello(Machine *machine, const LttleFlashMessage *message)
 	const char *version = lttle_flash_message_get(message, "VERSION");
 
 	machine->facts.channel_open = false;
-	snprintf(machine->extension_version, sizeof(machine->extension_version), "%s", version == NULL ? "" : version);
+	text_copy(machine->extension_version, sizeof(machine->extension_version), version == NULL ? "" : version);
+	text_make_printable(machine->extension_version);
 	log_debug("the extension says hello", "machine", machine->label, "version", version, "postgresql",
 			  lttle_flash_message_get(message, "PG_VERSION"));
 	machine_reply_hello(machine);
@@ -97,10 +99,14 @@ static void
 machine_handle_decline(Machine *machine, const char *reason, const LttleFlashMessage *message)
 {
 	uint64_t retry_ms = 0;
+	char why[201];
 
+	/* The machine's own words go to the log, the store and terminals. */
+	text_copy(why, sizeof(why), reason);
+	text_make_printable(why);
 	(void) lttle_flash_message_get_number(message, "RETRY_MS", RETRY_MAX_MS, &retry_ms);
-	snprintf(machine->refusal, sizeof(machine->refusal), "%.200s", reason);
-	if (machine_dispatch(machine, EVENT_DECLINED, reason) && retry_ms > 0)
+	snprintf(machine->refusal, sizeof(machine->refusal), "%s", why);
+	if (machine_dispatch(machine, EVENT_DECLINED, why) && retry_ms > 0)
 		machine_back_off(machine, retry_ms);
 }
 

@@ -69,52 +69,6 @@ page_check_header(const LttleActivityHeader *header, uint64_t file_bytes, const 
 	return 0;
 }
 
-/* The length of the UTF-8 sequence that begins here and may be shown; 0 when there is none. */
-static size_t
-utf8_printable_length(const unsigned char *text, size_t available)
-{
-	size_t length = text[0] < 0x80 ? 1 : text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
-	uint32_t code;
-
-	if (length == 1)
-		return text[0] >= 0x20 && text[0] != 0x7f ? 1 : 0;
-	if (text[0] < 0xc2 || text[0] > 0xf4 || length > available)
-		return 0;
-	code = text[0] & (0x7fu >> length);
-	for (size_t i = 1; i < length; i++)
-	{
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-		code = code << 6 | (text[i] & 0x3fu);
-	}
-	if (code < 0xa0 || (length == 3 && code < 0x800) || (code >= 0xd800 && code <= 0xdfff) || code > 0x10ffff ||
-		(length == 4 && code < 0x10000))
-		return 0;
-	return length;
-}
-
-/* Copies at most ACTIVITY name bytes; control characters and what is no UTF-8 become question marks. */
-static void
-name_copy_printable(char *target, const char *source)
-{
-	const unsigned char *bytes = (const unsigned char *) source;
-	size_t length = strnlen(source, LTTLE_ACTIVITY_NAME_BYTES - 1);
-
-	for (size_t i = 0; i < length;)
-	{
-		size_t step = utf8_printable_length(bytes + i, length - i);
-
-		if (step == 0)
-		{
-			target[i++] = '?';
-			continue;
-		}
-		memcpy(target + i, source + i, step);
-		i += step;
-	}
-	target[length] = '\0';
-}
-
 static void
 slot_copy(ActivitySlot *target, const unsigned char *bytes)
 {
@@ -131,7 +85,8 @@ slot_copy(ActivitySlot *target, const unsigned char *bytes)
 		.wait_event_address = raw.wait_event_address,
 		.wait = ACTIVITY_WAIT_UNKNOWN,
 	};
-	name_copy_printable(target->lock_name, raw.lock_name);
+	text_copy(target->lock_name, sizeof(target->lock_name), raw.lock_name);
+	text_make_printable(target->lock_name);
 }
 
 static int

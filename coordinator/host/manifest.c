@@ -170,7 +170,10 @@ manifest_parse(const char *text, SnapshotManifest *ret_manifest, Error *err)
 	int result;
 
 	if (object == NULL)
-		return error_set(err, -EBADMSG, "manifest: line %d: %.120s", problem.line, problem.text);
+	{
+		text_make_printable(problem.text); /* it quotes what stands there */
+		return error_set(err, -EBADMSG, "manifest: line %d: %s", problem.line, problem.text);
+	}
 	result = parse_object(object, &manifest, err);
 	json_decref(object);
 	if (result == 0)

@@ -44,6 +44,9 @@ diagnostic_add(DiagnosticList *list, SourceMark mark, const char *key_path, cons
 	va_start(arguments, format);
 	vsnprintf(diagnostic.message, sizeof(diagnostic.message), format, arguments);
 	va_end(arguments);
+	/* Both may quote the user's text, whole or cut. */
+	text_make_printable(diagnostic.key_path);
+	text_make_printable(diagnostic.message);
 	diagnostic_list_add(list, &diagnostic);
 }
 

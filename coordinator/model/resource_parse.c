@@ -89,6 +89,7 @@ static void
 read_document(const Node *document, ResourceSet *set, size_t *capacity, DiagnosticList *diagnostics)
 {
 	char kinds[128];
+	char quoted[QUOTED_BYTES];
 
 	if (document->type == NODE_NULL || document->type == NODE_REFUSED)
 		return;
@@ -104,9 +105,9 @@ read_document(const Node *document, ResourceSet *set, size_t *capacity, Diagnost
 		/* Keys indented less than they should be end up here: name the likely cause too. */
 		if (document->keys[i].type == NODE_SCALAR)
 			diagnostic_add(diagnostics, document->keys[i].mark, "",
-						   "a document holds one resource, but this one also has '%.40s'; put '---' between resources, "
+						   "a document holds one resource, but this one also has %s; put '---' between resources, "
 						   "and indent the keys of one",
-						   document->keys[i].text);
+						   text_quote(document->keys[i].text, document->keys[i].length, quoted));
 	}
 	read_kind(&document->keys[0], &document->items[0], set, capacity, diagnostics);
 }

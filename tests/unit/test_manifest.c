@@ -260,6 +260,9 @@ test_wrong_fields(void **state)
 		assert_refused(text, cases[i].message);
 	}
 	assert_refused("[]", "manifest: is no JSON object");
+	/* What is quoted can be shown in a terminal. */
+	assert_refused("{\n\"\x7f\" x", "manifest: line 2: ':' expected near 'x'");
+	assert_refused("{\"a\x7f", "manifest: line 1: premature end of input near '\"a?'");
 }
 
 static void

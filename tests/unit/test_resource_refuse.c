@@ -49,6 +49,12 @@ test_documents(void **state)
 		{"volume: {name: v, size: 16Mi}\napp: {name: a, image: i}",
 		 "f:2:1: a document holds one resource, but this one also has 'app'; put '---' between resources, and indent "
 		 "the keys of one"},
+		{"volume: {name: v, size: 16Mi}\n\"\\x1b[2J\": 1",
+		 "f:2:1: a document holds one resource, but this one also has '?[2J'; put '---' between resources, and indent "
+		 "the keys of one"},
+		{"app:\n  name: a\n  image: i\n  expose:\n    \"\\x1b[31m\": 1",
+		 "f:5:5: app.expose.?[31m: a name must begin with a letter, but this is '?[31m'\n"
+		 "f:5:17: app.expose.?[31m: must be a map, but is '1'"},
 		{APP "---\n" APP, "f:5:1: app: app default/a appears twice in this file; the first is at line 1"},
 		{"app:", "f:1:1: app.name: is missing; it must be a name\n"
 				 "f:1:1: app.image: is missing; it must be the name of an image"},

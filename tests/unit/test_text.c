@@ -92,6 +92,38 @@ test_copy_is_cut(void **state)
 	assert_string_equal(field, "");
 }
 
+/* What others wrote: nothing may steer a terminal or break a JSON document, and what is text stays. */
+static void
+test_make_printable(void **state)
+{
+	static const struct
+	{
+		const char *written;
+		const char *shown;
+	} cases[] = {
+		{"", ""},
+		{"größer – 漢字 😀", "größer – 漢字 😀"},
+		{"\x1b[2J\r\n\t\x7f", "?[2J????"},
+		{"cut \xc3", "cut ?"},
+		{"cut \xf0\x9f\x98", "cut ???"},
+		{"\xff\xfe\x80", "???"},
+		{"\xc2\x9b"
+		 "c1",
+		 "??c1"},						   /* a terminal's CSI in one character */
+		{"\xc0\xaf\xe0\x80\xaf", "?????"}, /* longer than need be */
+		{"\xed\xa0\x80\xf4\x90\x80\x80", "???????"},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		_cleanup_free_ char *text = memory_duplicate(cases[i].written);
+
+		text_make_printable(text);
+		assert_string_equal(text, cases[i].shown);
+	}
+}
+
 static void
 test_memory(void **state)
 {
@@ -140,8 +172,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_empty),		   cmocka_unit_test(test_append),
 		cmocka_unit_test(test_bytes_with_nul), cmocka_unit_test(test_grows_over_many_appends),
-		cmocka_unit_test(test_copy_is_cut),	   cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_memory_grow),
+		cmocka_unit_test(test_copy_is_cut),	   cmocka_unit_test(test_make_printable),
+		cmocka_unit_test(test_memory),		   cmocka_unit_test(test_memory_grow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
