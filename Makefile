@@ -9,12 +9,13 @@
 # make bench        figures for the README, from one run on this machine
 # make lint         formatting, static analysis, include rules
 # make asan         unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+# make fuzz         the fuzzers, a minute each (SECONDS=…)
 # make reference    print docs/reference/ anew from the tables in the code
 # make install-coordinator  install lttled, lttle, the service and the completion below $(prefix)
 
 PG_CONFIG ?= pg_config
 
-OWN_TARGETS = setup coordinator image demo test bench lint asan reference install-coordinator clean-coordinator help
+OWN_TARGETS = setup coordinator image demo test bench lint asan fuzz reference install-coordinator clean-coordinator help
 
 # A bare machine has no pg_config yet, and none of these needs it.
 ifneq ($(filter-out $(OWN_TARGETS),$(or $(MAKECMDGOALS),all)),)
@@ -51,6 +52,10 @@ lint:
 
 asan:
 	@tools/asan
+
+# tests/run fuzzes for seconds; this takes longer.
+fuzz:
+	@tests/fuzz/run $(or $(SECONDS),60)
 
 reference: coordinator
 	@tools/reference
