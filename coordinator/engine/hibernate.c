@@ -112,6 +112,7 @@ machine_hibernate(Machine *machine, const char *reason)
 	machine->knocker[0] = '\0';
 	machine->knocked_ns = 0;
 	text_copy(machine->hibernate_reason, sizeof(machine->hibernate_reason), reason);
+	steps_begin(&machine->steps);
 	return machine_dispatch(machine, EVENT_HIBERNATE, reason);
 }
 
@@ -142,6 +143,19 @@ machine_wake_to_hibernate(Machine *machine)
 }
 
 /* ---- to disk ---- */
+
+/* What the jobs hand back. */
+typedef struct DumpOutput
+{
+	SnapshotManifest manifest;
+	Steps steps;
+} DumpOutput;
+
+typedef struct RestoreOutput
+{
+	pid_t pid;
+	Steps steps;
+} RestoreOutput;
 
 static void
 machine_handle_gate_knock(void *context, const DoorKnock *knock)
@@ -177,13 +191,15 @@ static int
 dump_job(const void *input, void *output, Error *err)
 {
 	const Machine *machine = input;
-	SnapshotManifest *manifest = output;
+	DumpOutput *dump = output;
 	SnapshotPlan plan;
 	int result;
 
-	*manifest = machine->manifest;
+	steps_begin(&dump->steps);
+	dump->manifest = machine->manifest;
 	snapshot_plan_fill(machine, &plan);
-	result = snapshot_dump(&plan.spec, manifest, err);
+	plan.spec.steps = &dump->steps;
+	result = snapshot_dump(&plan.spec, &dump->manifest, err);
 	snapshot_plan_clear(&plan);
 	return result;
 }
@@ -200,8 +216,10 @@ static void
 machine_dumped(void *context, int result, const void *output, const Error *err)
 {
 	Machine *machine = context;
+	DumpOutput dump;
 
 	machine->work = NULL;
+	steps_note(&machine->steps, "dump");
 	if (result == -EOWNERDEAD)
 	{
 		/* CRIU died with the processes in its hands: what is left of them must not run. */
@@ -215,8 +233,10 @@ machine_dumped(void *context, int result, const void *output, const Error *err)
 		machine_dump_failed(machine, err->message);
 		return;
 	}
-	memcpy(&machine->manifest, output, sizeof(machine->manifest));
+	memcpy(&dump, output, sizeof(dump));
+	machine->manifest = dump.manifest;
 	machine->has_snapshot = true;
+	log_debug("snapshot written", "machine", machine->label, "steps", dump.steps.text);
 	machine_dispatch(machine, EVENT_DUMPED, machine->hibernate_reason);
 }
 
@@ -226,7 +246,7 @@ machine_dump(Machine *machine)
 	JobSpec spec = {.name = "write snapshot",
 					.function = dump_job,
 					.input = machine,
-					.output_bytes = sizeof(SnapshotManifest),
+					.output_bytes = sizeof(DumpOutput),
 					.timeout_ms = DUMP_TIMEOUT_MS,
 					.done = machine_dumped,
 					.context = machine};
@@ -236,12 +256,14 @@ machine_dump(Machine *machine)
 
 	machine->slept_since_ns = clock_monotonic_ns();
 	machine->snapshot_promised = false;
+	steps_note(&machine->steps, "freeze");
 	if (result == 0)
 		result = gate_plan_save(&plan, machine->paths.gate, &error);
 	if (result == 0)
 		result = machine_close_gate(machine, &plan, &machine->sockets, &error);
 	gate_plan_clear(&plan);
 	socket_set_clear(&machine->sockets);
+	steps_note(&machine->steps, "gate");
 	if (result == 0)
 	{
 		machine->manifest = (SnapshotManifest){0};
@@ -333,6 +355,8 @@ machine_rest(Machine *machine)
 		log_warning("control group not thawed", "machine", machine->label, "reason", error.message);
 	if (machine->gate != NULL && gate_clear_sockets(machine->gate, &error) < 0)
 		log_warning("sockets not cleared", "machine", machine->label, "reason", error.message);
+	steps_note(&machine->steps, "evict");
+	log_debug("on disk", "machine", machine->label, "steps", machine->steps.text);
 }
 
 /* ---- from disk ---- */
@@ -341,17 +365,23 @@ static int
 restore_job(const void *input, void *output, Error *err)
 {
 	const Machine *machine = input;
+	RestoreOutput *restore = output;
 	SnapshotManifest manifest;
 	SnapshotPlan plan;
-	int result = machine_prepare_host(machine, err);
+	int result;
 
+	steps_begin(&restore->steps);
+	result = machine_prepare_host(machine, err);
+	steps_note(&restore->steps, "host");
 	snapshot_plan_fill(machine, &plan);
+	plan.spec.steps = &restore->steps;
 	if (result == 0)
 		result = snapshot_read_manifest(machine->paths.snapshot, &manifest, err);
 	if (result == 0)
 		result = snapshot_verify(&plan.spec, &manifest, machine->record.image_id, err);
+	steps_note(&restore->steps, "verify");
 	if (result == 0)
-		result = snapshot_restore(&plan.spec, output, err);
+		result = snapshot_restore(&plan.spec, &restore->pid, err);
 	snapshot_plan_clear(&plan);
 	return result;
 }
@@ -360,18 +390,20 @@ static void
 machine_restored(void *context, int result, const void *output, const Error *err)
 {
 	Machine *machine = context;
+	RestoreOutput restore;
 	Error error = *err;
-	pid_t pid;
 
 	machine->work = NULL;
 	machine->engine->resuming--;
+	steps_note(&machine->steps, "restore");
 	if (result == 0)
 	{
-		memcpy(&pid, output, sizeof(pid));
-		result = pidref_open(pid, &machine->process, &error);
+		memcpy(&restore, output, sizeof(restore));
+		result = pidref_open(restore.pid, &machine->process, &error);
 	}
 	if (result == 0)
 	{
+		log_debug("snapshot restored", "machine", machine->label, "steps", restore.steps.text);
 		machine->record.pid = machine->process.pid;
 		machine->record.start_time = machine->process.start_time;
 		machine->last_error[0] = '\0';
@@ -391,13 +423,14 @@ machine_start_restore(Machine *machine)
 	JobSpec spec = {.name = "restore snapshot",
 					.function = restore_job,
 					.input = machine,
-					.output_bytes = sizeof(pid_t),
+					.output_bytes = sizeof(RestoreOutput),
 					.timeout_ms = RESTORE_TIMEOUT_MS,
 					.done = machine_restored,
 					.context = machine};
 	Error error;
 	int result = 0;
 
+	steps_note(&machine->steps, "queue");
 	if (machine->flash == NULL)
 		result = machine_open_flash(machine, &error);
 	machine->engine->resuming++;
@@ -432,6 +465,7 @@ machine_restore(Machine *machine)
 {
 	if (machine->knocked_ns == 0)
 		machine->knocked_ns = clock_monotonic_ns();
+	steps_begin(&machine->steps);
 	machine->facts.wake_wanted = false;
 	machine_cancel_memory_work(machine);
 	machine->resume_ticket = ++machine->engine->last_ticket;
@@ -473,6 +507,8 @@ machine_resume(Machine *machine)
 	if (machine->gate != NULL && gate_open(machine->gate, &error) < 0)
 		log_error("gate not opened", "machine", machine->label, "reason", error.message);
 	machine->gate = NULL;
+	steps_note(&machine->steps, "gate");
+	log_debug("back from disk", "machine", machine->label, "steps", machine->steps.text);
 	machine_watch_process(machine);
 	machine->has_snapshot = false;
 	machine->record.wakes++;

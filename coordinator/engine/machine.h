@@ -18,6 +18,7 @@
 
 #include "base/job.h"
 #include "base/pidref.h"
+#include "base/steps.h"
 #include "engine/engine.h"
 #include "engine/flash_channel.h"
 #include "engine/fsm.h"
@@ -115,6 +116,7 @@ typedef struct Machine
 	char hibernate_reason[128];
 	char knocker[128];		/* who waits for the restore */
 	uint64_t knocked_ns;	/* since when; 0: nobody */
+	Steps steps;			/* of the way to disk, or back */
 	uint64_t resume_ticket; /* place in the queue of restores; 0: not in it */
 	bool resumed_pending;	/* the next HELLO is answered with RESUMED */
 	uint64_t resumed_slept_ms;

@@ -146,8 +146,10 @@ machine_freeze(Machine *machine)
 	bool frozen = false;
 	bool populated;
 	Error error;
-	int result = machine_watch_freeze(machine, &error);
+	int result;
 
+	steps_note(&machine->steps, "prepare");
+	result = machine_watch_freeze(machine, &error);
 	if (result == 0)
 		result = cgroup_set_frozen(machine->engine->cgroups, machine->group, true, &error);
 	if (result == 0)

@@ -199,11 +199,16 @@ sync_all(const SnapshotSpec *spec, Error *err)
 {
 	int result = sync_file_system(spec->directory, err);
 
+	steps_note(spec->steps, "sync-images");
 	for (size_t i = 0; result == 0 && i < spec->mount_count; i++)
 		result = sync_file_system(spec->mounts[i].source, err);
 	for (size_t i = 0; result == 0 && i < spec->data_count; i++)
 		result = sync_file_system(spec->data_paths[i], err);
-	return result == 0 ? sync_file_system(spec->root, err) : result;
+	steps_note(spec->steps, "sync-volumes");
+	if (result == 0)
+		result = sync_file_system(spec->root, err);
+	steps_note(spec->steps, "sync-root");
+	return result;
 }
 
 /* ---- dump ---- */
@@ -262,12 +267,14 @@ dump_locked(const SnapshotSpec *spec, int directory_fd, SnapshotManifest *manife
 
 	if (result == 0)
 		result = run_dump(spec, err);
+	steps_note(spec->steps, "criu");
 	if (result == 0)
 		result = snapshot_save_volatile(spec, err);
 	if (result == 0)
 		result = sync_all(spec, err);
 	if (result == 0)
 		result = snapshot_fingerprint(spec, sealed.fingerprint, err);
+	steps_note(spec->steps, "fingerprint");
 	if (result < 0)
 		return result;
 	sealed.synced = true;
@@ -275,6 +282,7 @@ dump_locked(const SnapshotSpec *spec, int directory_fd, SnapshotManifest *manife
 	sealed.image_bytes = count_bytes(directory_fd, 2);
 	sealed.dump_us = (clock_monotonic_ns() - begun_ns) / 1000;
 	result = manifest_write(spec->directory, &sealed, err);
+	steps_note(spec->steps, "manifest");
 	if (result == 0)
 		*manifest = sealed;
 	return result;
@@ -436,10 +444,13 @@ snapshot_restore(const SnapshotSpec *spec, pid_t *ret_pid, Error *err)
 		result = snapshot_restore_volatile(spec, err);
 	if (result == 0)
 		result = cgroup_set_frozen(spec->cgroups, spec->cgroup, false, err);
+	steps_note(spec->steps, "files");
 	if (result == 0)
 		result = manifest_spend(spec->directory, err);
+	steps_note(spec->steps, "spend");
 	if (result == 0)
 		result = run_restore(spec, &pid, err);
+	steps_note(spec->steps, "criu");
 	if (result == 0)
 		*ret_pid = pid;
 	return result;

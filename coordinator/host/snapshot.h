@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "base/steps.h"
 #include "host/cgroup.h"
 
 /* A mount of the machine that comes from outside: named in the dump, given again at the restore. */
@@ -43,6 +44,7 @@ typedef struct SnapshotSpec
 	uid_t uid;
 	gid_t gid;
 	pid_t machine_pid; /* dump only */
+	Steps *steps;	   /* NULL, or where dump and restore note how long their steps took */
 } SnapshotSpec;
 
 /* The manifest, JSON on disk ("manifest.json"), untrusted when read back. */
