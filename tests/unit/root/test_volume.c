@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -193,6 +194,21 @@ test_mount(void **state)
 	assert_file("kept", "yes");
 }
 
+/* Of the file system on the volume's mount point, as /proc/self/mountinfo has it. */
+static bool
+has_mount_option(const char *option)
+{
+	_cleanup_free_ char *mounts = NULL;
+	Error err;
+	char *line;
+
+	check(file_read("/proc/self/mountinfo", 1 << 20, &mounts, NULL, &err), &err);
+	line = strstr(mounts, volume.mount_path);
+	assert_non_null(line);
+	line[strcspn(line, "\n")] = '\0';
+	return strstr(line, option) != NULL;
+}
+
 static void
 test_read_only(void **state)
 {
@@ -216,6 +232,31 @@ test_read_only(void **state)
 
 /* No reserve for root: ENOSPC comes, at not much less than the size, and what is removed can be used again and goes
  * back to the host's disk. */
+/* Mounting again syncs the whole file system, while a client waits for a restore. */
+static void
+test_what_is_mounted_as_wanted_is_left_alone(void **state)
+{
+	struct statvfs system;
+	Error err;
+
+	(void) state;
+	check(volume_create(&volume, 64 * MIB, &err), &err);
+	check(volume_mount(&volume, 1234, 1235, false, &err), &err);
+	assert_false(has_mount_option("lazytime"));
+	assert_int_equal(
+		mount(NULL, volume.mount_path, NULL, MS_REMOUNT | MS_LAZYTIME | MS_NOATIME | MS_NOSUID | MS_NODEV, NULL), 0);
+	check(volume_mount(&volume, 1234, 1235, false, &err), &err);
+	assert_true(has_mount_option("lazytime"));
+
+	assert_int_equal(mount(NULL, volume.mount_path, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+	check(volume_mount(&volume, 1234, 1235, false, &err), &err);
+	assert_int_equal(statvfs(volume.mount_path, &system), 0);
+	assert_int_equal(system.f_flag & (ST_RDONLY | ST_NOATIME | ST_NOSUID | ST_NODEV),
+					 ST_NOATIME | ST_NOSUID | ST_NODEV);
+	assert_false(has_mount_option("lazytime"));
+	check(volume_remove(&volume, &err), &err);
+}
+
 static void
 test_size_is_a_limit(void **state)
 {
@@ -382,6 +423,7 @@ main(void)
 		with_volume(test_half_made_file_is_replaced),
 		with_volume(test_mount),
 		with_volume(test_read_only),
+		with_volume(test_what_is_mounted_as_wanted_is_left_alone),
 		with_volume(test_size_is_a_limit),
 		with_volume(test_left_device_is_used_again),
 		with_volume(test_foreign_mount_is_refused),
