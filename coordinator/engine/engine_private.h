@@ -34,7 +34,8 @@ struct Engine
 	char criu_version[32];
 	char criu_problem[256];
 	unsigned resuming;	  /* restores that run */
-	uint64_t last_ticket; /* of those that wait for a restore */
+	unsigned booting;	  /* cold starts that run */
+	uint64_t last_ticket; /* of those that wait for either */
 };
 
 Machine *engine_find_machine(Engine *engine, const char *name_space, const char *name);

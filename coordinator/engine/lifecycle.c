@@ -352,7 +352,7 @@ machine_open_flash(Machine *machine, Error *err)
 }
 
 void
-machine_create(Machine *machine)
+machine_begin_create(Machine *machine)
 {
 	JobSpec spec = {.name = "create machine",
 					.function = create_job,

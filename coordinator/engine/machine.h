@@ -117,6 +117,8 @@ typedef struct Machine
 	char knocker[128];		/* who waits for the restore */
 	uint64_t knocked_ns;	/* since when; 0: nobody */
 	Steps steps;			/* of the way to disk, or back */
+	uint64_t boot_ticket;	/* place in the queue of cold starts; 0: not in it */
+	bool boots;				/* counted in the engine's booting */
 	uint64_t resume_ticket; /* place in the queue of restores; 0: not in it */
 	bool resumed_pending;	/* the next HELLO is answered with RESUMED */
 	uint64_t resumed_slept_ms;
@@ -136,7 +138,13 @@ struct json_t *machine_to_json(Machine *machine);
 
 /* lifecycle.c */
 void machine_fetch_image(Machine *machine);
+/* Creates and boots when its turn has come (max-boots). */
 void machine_create(Machine *machine);
+/* What machine_create does then. */
+void machine_begin_create(Machine *machine);
+/* Gives its turn to the next one, once it is ready, has failed, or is so slow that the others should not wait for it.
+ */
+void machine_settle_boot(Machine *machine, bool slow);
 void machine_watch_process(Machine *machine);
 int machine_adopt_process(Machine *machine, Error *err) MUST_CHECK;
 void machine_stop_process(Machine *machine);

@@ -42,6 +42,7 @@ typedef struct Settings
 	uint64_t restart_delay_ms;	   /* restart-delay: 500ms; doubled after each crash ... */
 	uint64_t restart_delay_max_ms; /* restart-delay-max: 1m; ... up to this */
 	char criu[256];				   /* criu: the program; empty: found by itself */
+	unsigned max_boots;			   /* max-boots: 4; cold starts at a time, the rest wait in order */
 	unsigned max_resumes;		   /* max-resumes: 4; restores from disk at a time, the rest wait in order */
 	uint64_t defer_accept_seconds; /* defer-accept: 60s; how long a silent new connection is kept from the server */
 } Settings;

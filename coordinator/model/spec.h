@@ -139,7 +139,7 @@ typedef struct Diagnostic
 	unsigned line;
 	unsigned column;
 	char key_path[128]; /* "app.resources.memory"; empty when it is about the file */
-	char message[384];	/* what is wrong and what would be right */
+	char message[512];	/* what is wrong and what would be right */
 } Diagnostic;
 
 typedef struct DiagnosticList

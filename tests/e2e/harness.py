@@ -311,16 +311,21 @@ TRAFFIC_AWARE = """      connection-tracking:
 """
 
 
+def database_yaml(name, namespace="samples", timeout="500ms", memory=256, size="200Mi", traffic_aware=True, flash=""):
+    """A volume and an app for deploy. flash: a further key of mode.flash, "hibernate-after: 1s"."""
+    return YAML.format(
+        name=name, namespace=namespace, image=IMAGE, timeout=f"{timeout}\n      {flash}", memory=memory, size=size,
+        tracking=TRAFFIC_AWARE.format(timeout=timeout) if traffic_aware else "",
+    )
+
+
 class Database:
-    """A deployed PostgreSQL. flash: a further key of mode.flash, "hibernate-after: 1s"."""
+    """A deployed PostgreSQL."""
 
     def __init__(self, host, name, *, namespace="samples", timeout="500ms", memory=256, size="200Mi", traffic_aware=True,
                  flash="", wait=True):
         self.host, self.name, self.namespace = host, name, namespace
-        self.text = YAML.format(
-            name=name, namespace=namespace, image=IMAGE, timeout=f"{timeout}\n      {flash}", memory=memory, size=size,
-            tracking=TRAFFIC_AWARE.format(timeout=timeout) if traffic_aware else "",
-        )
+        self.text = database_yaml(name, namespace, timeout, memory, size, traffic_aware, flash)
         host.deploy(self.text)
         if wait:
             self.wait("suspended")
