@@ -265,7 +265,7 @@ static void
 refuse_unknown_keys(const Key *keys, const Node *map, const char *path, DiagnosticList *diagnostics)
 {
 	const char *words[64];
-	char listed[256] = "";
+	char listed[384] = "";
 	size_t count = 0;
 
 	for (const Key *key = keys; key->name != NULL; key++)
