@@ -99,6 +99,36 @@ def test_a_client_of_each_kind_at_once(server):
     session.close()
 
 
+def test_a_second_command_does_not_forget_the_client_that_came(server):
+    """Asked to hibernate again while it is being written, and a client has come in between."""
+    session = server.connect()
+    knocked, again = "a client is there; the snapshot is being written", "event=hibernate reason=API"
+
+    def command():
+        server.host.cli("machine", "hibernate", "--ns", server.namespace, server.name, check=False)
+
+    def met():
+        """One try; whether the second command came in time. The client is answered in any case."""
+        begin = len(server.host.log())
+        answers = []
+        first = threading.Thread(target=command)
+        first.start()
+        wait_until("the snapshot to be begun, or refused", lambda: "writing the snapshot" in server.host.log()[begin:]
+                   or not first.is_alive())
+        client = threading.Thread(target=lambda: answers.append(rows(session, "SELECT 7")))
+        client.start()
+        wait_until("the client to be seen", lambda: knocked in server.host.log()[begin:] or answers)
+        command()
+        client.join(timeout=30)
+        first.join(timeout=30)
+        assert answers == [[(7,)]], "the client was forgotten"
+        log = server.host.log()[begin:]
+        return again in log.partition(knocked)[2]
+
+    wait_until("a second command while the snapshot is written", met)
+    session.close()
+
+
 def test_a_bare_tcp_probe_wakes_nobody(server):
     hibernate(server)
     address, wakes = server.address, server.get()["wakes"]
