@@ -6,6 +6,7 @@
 # make setup        install what building, testing and running need (Debian packages); quick the second time
 # make coordinator  build lttled and lttle into build/coordinator
 # make image        build the image, offline, from Debian packages
+# make torture      clients of every kind against a machine that sleeps all the time; MINUTES=10 SEED=...
 # make bench        figures for the README, from one run on this machine
 # make lint         formatting, static analysis, include rules
 # make asan         unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -15,7 +16,7 @@
 
 PG_CONFIG ?= pg_config
 
-OWN_TARGETS = setup coordinator image demo test bench lint asan fuzz reference install-coordinator clean-coordinator help
+OWN_TARGETS = setup coordinator image demo test torture bench lint asan fuzz reference install-coordinator clean-coordinator help
 
 # A bare machine has no pg_config yet, and none of these needs it.
 ifneq ($(filter-out $(OWN_TARGETS),$(or $(MAKECMDGOALS),all)),)
@@ -42,6 +43,10 @@ demo: setup
 test: setup
 	@$(MAKE) --no-print-directory coordinator image
 	@tests/run
+
+torture: setup
+	@$(MAKE) --no-print-directory coordinator image
+	@tests/torture/run $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 bench: setup
 	@$(MAKE) --no-print-directory coordinator image

@@ -87,9 +87,6 @@ snapshot_plan_fill(const Machine *machine, SnapshotPlan *plan)
 bool
 machine_can_hibernate(Machine *machine)
 {
-	/* Under way already, or there: what is known of the clients that came meanwhile must stay. */
-	if (machine->phase != PHASE_READY && machine->phase != PHASE_SUSPENDED)
-		return machine_dispatch(machine, EVENT_HIBERNATE, reason);
 	if (machine->engine->criu[0] == '\0')
 	{
 		text_copy(machine->refusal, sizeof(machine->refusal), machine->engine->criu_problem);
@@ -107,6 +104,9 @@ machine_can_hibernate(Machine *machine)
 bool
 machine_hibernate(Machine *machine, const char *reason)
 {
+	/* Under way already, or there: what is known of the clients that came meanwhile must stay. */
+	if (machine->phase != PHASE_READY && machine->phase != PHASE_SUSPENDED)
+		return machine_dispatch(machine, EVENT_HIBERNATE, reason);
 	if (!machine_can_hibernate(machine))
 		return false;
 	machine->refusal[0] = '\0';
