@@ -193,6 +193,22 @@ engine_load_app(void *context, const AppSpec *spec)
 	return 0;
 }
 
+/* One that slept has slept since then, not since it was adopted. */
+static void
+engine_adopt_frozen(Machine *machine, Phase was)
+{
+	uint64_t since_ms = machine->record.since_ms;
+	uint64_t now_ms = clock_realtime_ms();
+	uint64_t slept_ns = now_ms > since_ms ? (now_ms - since_ms) * NS_PER_MS : 0;
+
+	machine_dispatch(machine, EVENT_ADOPT_FROZEN, NULL);
+	if (was != PHASE_SUSPENDED || machine->phase != PHASE_SUSPENDED)
+		return;
+	machine->slept_since_ns -= slept_ns < machine->slept_since_ns ? slept_ns : machine->slept_since_ns;
+	machine->record.since_ms = since_ms;
+	machine_save(machine);
+}
+
 /* Takes a machine over whose first process lives. */
 static void
 engine_adopt_living(Machine *machine, Phase was)
@@ -210,7 +226,7 @@ engine_adopt_living(Machine *machine, Phase was)
 	if (was == PHASE_DUMPING || was == PHASE_EVICTING)
 		machine_reclaim_from_disk(machine);
 	if (frozen)
-		machine_dispatch(machine, EVENT_ADOPT_FROZEN, NULL);
+		engine_adopt_frozen(machine, was);
 	else if (was == PHASE_BOOTING || was == PHASE_CREATING)
 		machine_dispatch(machine, EVENT_ADOPT_BOOTING, NULL);
 	else
@@ -371,6 +387,7 @@ engine_free(Engine *engine)
 		engine->machines = machine->next;
 		machine_free(machine);
 	}
+	engine_forget_pressure(engine);
 	while (engine->volumes != NULL)
 	{
 		EngineVolume *volume = engine->volumes;

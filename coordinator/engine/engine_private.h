@@ -4,6 +4,7 @@
 
 #include "engine/engine.h"
 #include "engine/machine.h"
+#include "host/pressure.h"
 
 typedef struct EngineVolume
 {
@@ -18,6 +19,18 @@ typedef struct ImagePin
 	pid_t holder; /* 0: it could not be made, or has ended */
 	struct ImagePin *next;
 } ImagePin;
+
+/* What is known of the host's memory pressure; see pressure.c. */
+typedef struct EnginePressure
+{
+	struct event *timer;	 /* the next look; NULL before the first suspend */
+	uint64_t look_at_ns;	 /* when, while the timer runs */
+	bool is_watching;		 /* a machine sleeps */
+	PressureWatch *watch;	 /* meanwhile; NULL: the kernel does not report stalls */
+	bool is_stalled;		 /* it has reported one since the last look */
+	uint64_t stalls_from_ns; /* those before are our own doing */
+	Machine *leaving;		 /* goes to disk for it, one at a time; NULL: none */
+} EnginePressure;
 
 struct Engine
 {
@@ -36,6 +49,7 @@ struct Engine
 	unsigned resuming;	  /* restores that run */
 	unsigned booting;	  /* cold starts that run */
 	uint64_t last_ticket; /* of those that wait for either */
+	EnginePressure pressure;
 };
 
 Machine *engine_find_machine(Engine *engine, const char *name_space, const char *name);
@@ -44,6 +58,8 @@ void engine_add_machine(Engine *engine, Machine *machine);
 void engine_add_volume(Engine *engine, const VolumeSpec *spec); /* or changes the one that is there */
 void engine_remove_machine(Engine *engine, Machine *machine);	/* from list and store, freed */
 void engine_resume_next(Engine *engine);
+void engine_watch_pressure(Engine *engine);	 /* a machine sleeps, and has given back what it could */
+void engine_forget_pressure(Engine *engine); /* after the machines */
 void engine_pin_image(Engine *engine, const Machine *machine);
 void engine_unpin_images(Engine *engine);
 int engine_register_image(Engine *engine, const char *name, const HostImage *image, Error *err) MUST_CHECK;

@@ -6,6 +6,7 @@
  *   suspend.c     PREPARE, freeze, last look, sleep
  *   wake.c        thaw
  *   hibernate.c   to disk and back
+ *   pressure.c    who goes to disk when the host's memory runs short
  *   idle.c        when it is time to suspend, and why it is not
  *   flash.c       what the extension says
  *   wait.c        those who wait for a phase
@@ -122,6 +123,8 @@ typedef struct Machine
 	uint64_t resume_ticket; /* place in the queue of restores; 0: not in it */
 	bool resumed_pending;	/* the next HELLO is answered with RESUMED */
 	uint64_t resumed_slept_ms;
+	unsigned pressure_failures;		 /* to go to disk under memory pressure, in a row */
+	uint64_t pressure_not_before_ns; /* left alone until then */
 
 	struct EngineWait *waits;
 	struct Machine *next;

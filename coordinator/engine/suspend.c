@@ -228,6 +228,7 @@ machine_reclaimed(void *context, int result, const void *output, const Error *er
 	char before[32], after[32], hot[32], took[32];
 
 	machine->memory_work = NULL;
+	engine_watch_pressure(machine->engine);
 	if (result < 0)
 	{
 		log_warning("memory not given back", "machine", machine->label, "reason", err->message);
@@ -306,9 +307,9 @@ machine_sleep(Machine *machine)
 	machine_save(machine);
 	if (machine->spec.hibernate_after_ms > 0)
 		machine_start_timer(machine->hibernate_timer, machine->spec.hibernate_after_ms);
-	if (!machine->engine->settings.reclaim)
-		return;
 	machine_cancel_memory_work(machine);
-	if (job_start(machine->engine->loop, &spec, &machine->memory_work, &error) < 0)
+	if (machine->engine->settings.reclaim && job_start(machine->engine->loop, &spec, &machine->memory_work, &error) < 0)
 		log_warning("memory not given back", "machine", machine->label, "reason", error.message);
+	if (machine->memory_work == NULL)
+		engine_watch_pressure(machine->engine);
 }

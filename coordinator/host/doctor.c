@@ -27,6 +27,7 @@ static const struct
 	{"limits", doctor_check_limits},
 	{"reclaim", doctor_check_reclaim},
 	{"swap", doctor_check_swap},
+	{"memory pressure", doctor_check_pressure},
 	{"namespaces", doctor_check_namespaces},
 	{"seccomp", doctor_check_seccomp},
 	{"overlayfs", doctor_check_overlay},

@@ -36,6 +36,9 @@ void doctor_check_open_files(const DoctorInput *input, DoctorCheck *check);
 void doctor_check_ext4(const DoctorInput *input, DoctorCheck *check);
 void doctor_check_images(const DoctorInput *input, DoctorCheck *check);
 
+/* doctor_pressure.c */
+void doctor_check_pressure(const DoctorInput *input, DoctorCheck *check);
+
 /* doctor_criu.c */
 void doctor_check_criu(const DoctorInput *input, DoctorCheck *check);
 

@@ -23,13 +23,13 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "host/meminfo.h"
 
 #define ZRAM_CONTROL	   "/sys/class/zram-control"
 #define PAGE_CLUSTER_PATH  "/proc/sys/vm/page-cluster"
 #define BOOT_ID_PATH	   "/proc/sys/kernel/random/boot_id"
 #define SWAP_PRIORITY	   100
 #define MKSWAP_TIMEOUT_MS  30000
-#define MEMINFO_MAX_BYTES  16384
 #define SWAPS_MAX_BYTES	   65536
 #define BOOT_ID_BYTES	   40
 #define RECORD_NO_CLUSTER  (-1)
@@ -43,24 +43,15 @@ typedef struct Record
 	int page_cluster; /* to be put back; RECORD_NO_CLUSTER: was not changed */
 } Record;
 
-static uint64_t
-meminfo_find_bytes(const char *text, const char *key)
-{
-	const char *line = strstr(text, key);
-
-	return line == NULL ? 0 : strtoull(line + strlen(key), NULL, 10) * 1024;
-}
-
 int
 swap_read(SwapState *ret_state, Error *err)
 {
-	_cleanup_free_ char *text = NULL;
-	int result = file_read("/proc/meminfo", MEMINFO_MAX_BYTES, &text, NULL, err);
+	HostMemory memory;
+	int result = meminfo_read(MEMINFO_PATH, &memory, err);
 
 	if (result < 0)
 		return result;
-	ret_state->total_bytes = meminfo_find_bytes(text, "SwapTotal:");
-	ret_state->free_bytes = meminfo_find_bytes(text, "SwapFree:");
+	*ret_state = (SwapState){.total_bytes = memory.swap_total_bytes, .free_bytes = memory.swap_free_bytes};
 	return 0;
 }
 

@@ -78,6 +78,36 @@ static const Key zram_keys[] = {
 	{0},
 };
 
+static const Key pressure_keys[] = {
+	{.name = "memory-available-min",
+	 .type = KEY_NUMBER,
+	 .fallback = "5",
+	 .maximum = 100,
+	 .unit = "percent",
+	 FIELD(memory_available_min),
+	 .example = "5",
+	 .doc = "Less available memory than this share of all of it is pressure; 0: none is."},
+	{.name = "swap-used-limit",
+	 .type = KEY_NUMBER,
+	 .fallback = "90",
+	 .maximum = 100,
+	 .unit = "percent",
+	 FIELD(swap_used_limit),
+	 .example = "90",
+	 .doc = "More swap in use than this share of all of it is pressure; 100: none is."},
+	{.name = "memory-pressure-limit",
+	 .type = KEY_NUMBER,
+	 .fallback = "10",
+	 .minimum = 1,
+	 .maximum = 100,
+	 .unit = "percent",
+	 FIELD(memory_pressure_limit),
+	 .example = "10",
+	 .doc = "Processes that wait for memory for more than this share of two seconds (PSI) are pressure too, while less "
+			"than four times `memory-available-min` is available; 100: they are not."},
+	{0},
+};
+
 static const Key settings_keys[] = {
 	{.name = "state-directory",
 	 .type = KEY_HOST_PATH,
@@ -136,6 +166,12 @@ static const Key settings_keys[] = {
 	 .example = "4Mi",
 	 .doc = "How much of a suspended machine's memory stays resident for a fast first answer; 0 keeps none."},
 	{.name = "zram", .type = KEY_MAP, .keys = zram_keys, .doc = "Swap for suspended machines."},
+	{.name = "pressure",
+	 .type = KEY_MAP,
+	 .keys = pressure_keys,
+	 .doc =
+		 "When memory runs short the machine that has been suspended for longest goes to disk, one at a time, the next "
+		 "when that was not enough."},
 	{.name = "prepare-timeout",
 	 .type = KEY_DURATION,
 	 .fallback = "5s",

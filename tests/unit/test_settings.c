@@ -80,6 +80,9 @@ assert_defaults(const Settings *settings)
 	assert_int_equal(settings->hot_set_bytes, 4 << 20);
 	assert_int_equal(settings->zram, ZRAM_OFF);
 	assert_int_equal(settings->zram_bytes, 0);
+	assert_int_equal(settings->memory_available_min, 5);
+	assert_int_equal(settings->swap_used_limit, 90);
+	assert_int_equal(settings->memory_pressure_limit, 10);
 	assert_int_equal(settings->prepare_timeout_ms, 5000);
 	assert_int_equal(settings->freeze_timeout_ms, 2000);
 	assert_int_equal(settings->boot_timeout_ms, 300000);
@@ -108,24 +111,26 @@ test_defaults(void **state)
 static void
 test_every_key(void **state)
 {
-	Settings settings = read_good("state-directory: /srv/state/\n"
-								  "run-directory: /run/other\n"
-								  "socket: /tmp/s\n"
-								  "socket-group: staff\n"
-								  "name-prefix: lt2\n"
-								  "subnet: 172.16.32.0/20\n"
-								  "log-level: debug\n"
-								  "reclaim: false\n"
-								  "pin-images: false\n"
-								  "hot-set: 0\n"
-								  "zram: {mode: auto, size: 8Gi}\n"
-								  "prepare-timeout: 100ms\n"
-								  "freeze-timeout: 1\n"
-								  "boot-timeout: 1h\n"
-								  "stop-timeout: 1m\n"
-								  "restart-delay: 1s\n"
-								  "restart-delay-max: 1s\n"
-								  "defer-accept: 2m\n");
+	Settings settings =
+		read_good("state-directory: /srv/state/\n"
+				  "run-directory: /run/other\n"
+				  "socket: /tmp/s\n"
+				  "socket-group: staff\n"
+				  "name-prefix: lt2\n"
+				  "subnet: 172.16.32.0/20\n"
+				  "log-level: debug\n"
+				  "reclaim: false\n"
+				  "pin-images: false\n"
+				  "hot-set: 0\n"
+				  "zram: {mode: auto, size: 8Gi}\n"
+				  "pressure: {memory-available-min: 0, swap-used-limit: 100, memory-pressure-limit: 1}\n"
+				  "prepare-timeout: 100ms\n"
+				  "freeze-timeout: 1\n"
+				  "boot-timeout: 1h\n"
+				  "stop-timeout: 1m\n"
+				  "restart-delay: 1s\n"
+				  "restart-delay-max: 1s\n"
+				  "defer-accept: 2m\n");
 
 	(void) state;
 	assert_string_equal(settings.state_directory, "/srv/state");
@@ -141,6 +146,9 @@ test_every_key(void **state)
 	assert_int_equal(settings.hot_set_bytes, 0);
 	assert_int_equal(settings.zram, ZRAM_AUTO);
 	assert_true(settings.zram_bytes == UINT64_C(8) << 30);
+	assert_int_equal(settings.memory_available_min, 0);
+	assert_int_equal(settings.swap_used_limit, 100);
+	assert_int_equal(settings.memory_pressure_limit, 1);
 	assert_int_equal(settings.prepare_timeout_ms, 100);
 	assert_int_equal(settings.freeze_timeout_ms, 1000);
 	assert_int_equal(settings.boot_timeout_ms, 3600000);
@@ -197,7 +205,7 @@ test_refused(void **state)
 		{"reclaim: [\n", "f:2:1: is not valid YAML: did not find expected node content"},
 		{"run-dir: /x\n", "f:1:1: unknown key 'run-dir'; known keys: state-directory, run-directory, socket, "
 						  "socket-group, name-prefix, subnet, log-level, reclaim, pin-images, hot-set, zram, "
-						  "prepare-timeout, freeze-timeout, boot-timeout, stop-timeout, restart-delay, "
+						  "pressure, prepare-timeout, freeze-timeout, boot-timeout, stop-timeout, restart-delay, "
 						  "restart-delay-max, criu, max-boots, max-resumes, defer-accept"},
 		{"log_level: info\n", "f:1:1: unknown key 'log_level'; did you mean 'log-level'?"},
 		{"reclaim: true\nreclaim: false\n", "f:2:1: key 'reclaim' appears twice; the first is at line 1"},
@@ -231,6 +239,10 @@ test_refused(void **state)
 		{"zram: {mode: maybe}\n", "f:1:14: zram.mode: must be 'off', 'on' or 'auto', but is 'maybe'"},
 		{"zram: {mode: on, size: x}\n",
 		 "f:1:24: zram.size: a size is a whole number and a unit, such as 100Mi or 5GB, but this is 'x'"},
+		{"pressure: {memory-available-min: 101, swap-used-limit: most, memory-pressure-limit: 0}\n",
+		 "f:1:34: pressure.memory-available-min: must be a whole number of percent from 0 to 100, but is '101'\n"
+		 "f:1:56: pressure.swap-used-limit: must be a whole number of percent from 0 to 100, but is 'most'\n"
+		 "f:1:85: pressure.memory-pressure-limit: must be a whole number of percent from 1 to 100, but is '0'"},
 		{"prepare-timeout: 50ms\nfreeze-timeout: 0\n",
 		 "f:1:18: prepare-timeout: must be seconds or a duration from 100ms to 10m, such as 3s or 1m30s, but is "
 		 "'50ms'\n"
@@ -277,10 +289,28 @@ static void
 test_reference_page_names_every_key(void **state)
 {
 	static const char *const keys[] = {
-		"state-directory", "run-directory",	 "socket",		 "socket-group", "name-prefix",	  "subnet",
-		"log-level",	   "reclaim",		 "pin-images",	 "hot-set",		 "zram.mode",	  "zram.size",
-		"prepare-timeout", "freeze-timeout", "boot-timeout", "stop-timeout", "restart-delay", "restart-delay-max",
+		"state-directory",
+		"run-directory",
+		"socket",
+		"socket-group",
+		"name-prefix",
+		"subnet",
+		"log-level",
+		"reclaim",
+		"pin-images",
+		"hot-set",
+		"zram.mode",
+		"zram.size",
+		"prepare-timeout",
+		"freeze-timeout",
+		"boot-timeout",
+		"stop-timeout",
+		"restart-delay",
+		"restart-delay-max",
 		"defer-accept",
+		"pressure.memory-available-min",
+		"pressure.swap-used-limit",
+		"pressure.memory-pressure-limit",
 	};
 	Text page = {0};
 
