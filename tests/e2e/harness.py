@@ -347,6 +347,14 @@ class Database:
             lambda: self.host.cli("machine", "suspend", "--ns", self.namespace, self.name, check=False).returncode == 0,
         )
 
+    def hibernate(self):
+        """Writes it to disk by the user's command, trying again while something is still ending."""
+        wait_until(
+            lambda: f"{self.name} to be on disk: {self.get()}",
+            lambda: self.host.cli("machine", "hibernate", "--ns", self.namespace, self.name, check=False).returncode == 0,
+        )
+        assert self.phase() == "hibernated"
+
     @property
     def address(self):
         return self.get()["address"]
