@@ -109,6 +109,7 @@ def test_new_clients_and_open_sessions_at_once(server):
 def test_clients_that_come_all_the_while(server):
     """They come in every phase: while it is written, while it is on disk, while it is restored."""
     address, stop, errors, served = server.address, threading.Event(), [], [0] * 8
+    newest = server.host.json("events", "--ns", server.namespace, "--name", server.name, "--last", "1")[-1]["id"]
 
     def come(client):
         while not stop.is_set():
@@ -133,6 +134,8 @@ def test_clients_that_come_all_the_while(server):
         stop.set()
     for thread in threads:
         thread.join(timeout=ANSWER_DEADLINE)
+    events = server.host.json("events", "--ns", server.namespace, "--name", server.name, "--last", "1000")
+    assert any(event["id"] > newest and event["phase"] == "hibernating" for event in events)
     assert errors == [] and not any(thread.is_alive() for thread in threads)
 
 
