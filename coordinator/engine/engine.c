@@ -135,6 +135,20 @@ is_tmpfs(const char *path)
 }
 
 /*
+ * For root alone, also where an earlier version made it otherwise. A user of the host may have the same uid as a machine's
+ * server: what keeps them from its volume, its socket and the programs of its image is that no path leads there.
+ */
+static int
+make_private_directory(const char *path, Error *err)
+{
+	int result = file_make_directory(path, 0700, err);
+
+	if (result == 0 && chmod(path, 0700) < 0)
+		return error_set_errno(err, errno, "%s: chmod", path);
+	return result;
+}
+
+/*
  * The machines' run directories hold the activity pages, which backends store to all the time: they belong in memory.
  * Where the run directory is on a disk, a small tmpfs of our own goes below it, never over it.
  */
@@ -146,10 +160,10 @@ engine_prepare_run(Engine *engine, Error *err)
 
 	snprintf(path, sizeof(path), "%s/m", engine->layout.run_directory);
 	if (result == 0)
-		result = file_make_directory(path, 0711, err);
+		result = make_private_directory(path, err);
 	if (result < 0 || is_tmpfs(path))
 		return result;
-	if (mount("lttle", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0711,size=256m") < 0)
+	if (mount("lttle", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700,size=256m") < 0)
 		return error_set_errno(err, errno, "%s: mount tmpfs", path);
 	return 0;
 }
@@ -307,7 +321,7 @@ engine_find_criu(Engine *engine)
 static int
 engine_open(Engine *engine, Error *err)
 {
-	int result = file_make_directory(engine->layout.state_directory, 0711, err);
+	int result = make_private_directory(engine->layout.state_directory, err);
 
 	if (result == 0)
 		result = store_open(engine->layout.state_directory, &engine->store, err);

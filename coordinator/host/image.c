@@ -80,10 +80,10 @@ remove_leftovers(const ImagePaths *paths, Error *err)
 static int
 prepare_directories(const ImagePaths *paths, Error *err)
 {
-	int result = file_make_directory(paths->images, 0711, err);
+	int result = file_make_directory(paths->images, 0700, err);
 
 	if (result == 0)
-		result = file_make_directory(paths->roots, 0711, err);
+		result = file_make_directory(paths->roots, 0700, err);
 	return result;
 }
 
@@ -198,7 +198,7 @@ unpack(const ImagePaths *paths, const HostImage *image, const char *hex, uint64_
 	int result = image_layout_read_config(paths, image->id, &config, &config_bytes, err);
 
 	if (result == 0)
-		result = file_make_directory(paths->incoming, 0711, err);
+		result = file_make_directory(paths->incoming, 0700, err);
 	if (result == 0)
 		result = process_run(argv, remaining_ms(deadline_ns), NULL, err);
 	/* The server's user must be able to enter its own root. */

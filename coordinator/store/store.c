@@ -129,7 +129,7 @@ store_open(const char *state_directory, Store **ret_store, Error *err)
 	if ((size_t) snprintf(store->path, sizeof(store->path), "%s/lttle.db", state_directory) >= sizeof(store->path))
 		result = error_set(err, -ENAMETOOLONG, "%s: path is too long", state_directory);
 	if (result == 0)
-		result = file_make_directory(state_directory, 0711, err);
+		result = file_make_directory(state_directory, 0700, err);
 	if (result == 0)
 		result = take_lock(state_directory, &store->lock_fd, err);
 	if (result == 0)

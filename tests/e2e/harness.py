@@ -239,13 +239,21 @@ class Coordinator:
             for volume in self.json("volume", "list", "--all-namespaces"):
                 self.cli("volume", "rm", "--ns", volume["namespace"], volume["name"], "-y")
             left = [l for l in leftovers(self.prefix, self.root) if not self.expected(l)]
-            self.stop()
+            status = self.stop()
+            if status != 0:
+                left.append(f"lttled ended with status {status}")
+            left += self.sanitizer_traces()
         finally:
             if self.process is not None:
                 self.kill()
             sweep(self.prefix, self.root)
             (RECORDS / f"{self.prefix}.json").unlink(missing_ok=True)
         return left
+
+    def sanitizer_traces(self):
+        """Lines of the log that a sanitizer wrote, or of a child that it ended where its report could not be written."""
+        words = ("Sanitizer", "runtime error:", "Can't open file", "signal 6", "Aborted")
+        return [f"log: {line}" for line in self.log().splitlines() if any(word in line for word in words)]
 
     def expected(self, line):
         """What a coordinator has while it runs, machines or not."""
