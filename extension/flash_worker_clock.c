@@ -76,6 +76,7 @@ lttle_worker_check_monotonic_clock(FlashWorker *worker)
 		/* Nothing that was to be done by the old clock can be under way: the connection did not survive either. */
 		lttle_worker_close(worker);
 		lttle_worker_hasten_reconnect(worker);
+		worker->refused_until_ns = 0;
 		worker->start_snapshot_at_ns = 0;
 		wake_all_processes();
 	}

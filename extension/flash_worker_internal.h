@@ -41,6 +41,7 @@ typedef struct FlashWorker
 	FlashTrouble logged_trouble;
 	uint64 reconnect_ms;	  /* the next interval */
 	uint64 reconnect_at_ns;	  /* while closed */
+	uint64 refused_until_ns;  /* the coordinator refuses while it makes a snapshot on disk: no trouble until then */
 	uint64 greeting_until_ns; /* 0: not waited for */
 	uint64 greeted_at_ns;
 	uint64 unsent_until_ns; /* 0: nothing is unsent */

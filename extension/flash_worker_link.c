@@ -97,11 +97,13 @@ void
 lttle_worker_drop(FlashWorker *worker, FlashTrouble trouble, const char *detail)
 {
 	bool worked = worker->status.connected && trouble == FLASH_TROUBLE_LOST;
+	bool expected = trouble == FLASH_TROUBLE_ABSENT && lttle_clock_now_ns() < worker->refused_until_ns;
 
 	if (worker->status.connected &&
 		lttle_clock_now_ns() - worker->greeted_at_ns >= CONNECTION_PROVEN_MS * LTTLE_NS_PER_MS)
 		worker->logged_trouble = FLASH_TROUBLE_NONE;
-	worker_log_trouble(worker, trouble, detail);
+	if (!expected)
+		worker_log_trouble(worker, trouble, detail);
 	lttle_worker_close(worker);
 	worker_plan_reconnect(worker, worked);
 }

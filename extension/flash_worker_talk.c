@@ -225,8 +225,9 @@ lttle_worker_receive(FlashWorker *worker)
 }
 
 /*
- * A snapshot on disk can't hold a socket whose other end is outside. The worker stays silent for as long as the
- * coordinator may need to freeze it, and connects anew when it runs again.
+ * A snapshot on disk can't hold a socket whose other end is outside: until the server is frozen the coordinator refuses
+ * connections, and at a wake it waits for one. So the worker tries again soon, and is there at once when it runs again,
+ * because its wait has then long ended.
  */
 static void
 worker_leave_for_hibernation(FlashWorker *worker, uint64 deadline_ms)
@@ -234,9 +235,10 @@ worker_leave_for_hibernation(FlashWorker *worker, uint64 deadline_ms)
 	uint64 silence_ms = Min(Max(deadline_ms, HIBERNATE_SILENCE_MIN_MS), HIBERNATE_SILENCE_MAX_MS);
 
 	lttle_worker_close(worker);
+	worker->refused_until_ns = lttle_clock_deadline_ns(silence_ms);
 	worker->reconnect_ms = RECONNECT_MIN_MS;
-	worker->reconnect_at_ns = lttle_clock_deadline_ns(silence_ms);
-	lttle_worker_set_alarm(silence_ms);
+	worker->reconnect_at_ns = lttle_clock_deadline_ns(RECONNECT_MIN_MS);
+	lttle_worker_set_alarm(RECONNECT_MIN_MS);
 	worker->status.phase = FLASH_PHASE_AGREED;
 }
 

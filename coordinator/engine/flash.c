@@ -158,3 +158,15 @@ machine_send_resumed(Machine *machine, uint64_t slept_ms, const char *woken_by)
 	lttle_flash_writer_add(&writer, "WOKEN_BY", woken_by);
 	(void) flash_channel_send(machine->flash, &writer, NULL);
 }
+
+void
+machine_listen_flash(Machine *machine)
+{
+	Error error;
+
+	if (machine->flash == NULL)
+		return;
+	if (flash_channel_refuses(machine->flash) && flash_channel_listen(machine->flash, &error) < 0)
+		log_error("flash channel not opened again", "machine", machine->label, "reason", error.message);
+	flash_channel_accept(machine->flash);
+}

@@ -28,8 +28,10 @@ struct FlashChannel
 {
 	struct event_base *loop;
 	char path[sizeof(((struct sockaddr_un *) 0)->sun_path)];
-	int listen_fd;
-	struct event *acceptable;
+	uid_t uid;
+	gid_t gid;
+	int listen_fd;			  /* -1: refuses */
+	struct event *acceptable; /* NULL: who connects is kept waiting */
 	FlashChannelHandlers handlers;
 	FlashPeer peers[MAX_PEERS];
 	FlashPeer *worker; /* the one that has said HELLO last */
@@ -135,11 +137,25 @@ channel_accept(evutil_socket_t fd, short what, void *context)
 	event_add(place->readable, NULL);
 }
 
-static int
-channel_bind(FlashChannel *channel, uid_t uid, gid_t gid, Error *err)
+void
+flash_channel_refuse(FlashChannel *channel)
+{
+	if (channel == NULL)
+		return;
+	if (channel->acceptable != NULL)
+		event_free(channel->acceptable);
+	channel->acceptable = NULL;
+	if (channel->listen_fd >= 0)
+		close(channel->listen_fd);
+	channel->listen_fd = -1;
+}
+
+int
+flash_channel_listen(FlashChannel *channel, Error *err)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
+	flash_channel_refuse(channel);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", channel->path);
 	channel->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (channel->listen_fd < 0)
@@ -148,11 +164,26 @@ channel_bind(FlashChannel *channel, uid_t uid, gid_t gid, Error *err)
 		return error_set_errno(err, errno, "flash channel %s: unlink", channel->path);
 	if (bind(channel->listen_fd, (struct sockaddr *) &address, sizeof(address)) < 0)
 		return error_set_errno(err, errno, "flash channel %s: bind", channel->path);
-	if (chmod(channel->path, 0600) < 0 || chown(channel->path, uid, gid) < 0)
+	if (chmod(channel->path, 0600) < 0 || chown(channel->path, channel->uid, channel->gid) < 0)
 		return error_set_errno(err, errno, "flash channel %s: set its owner", channel->path);
 	if (listen(channel->listen_fd, MAX_PEERS) < 0)
 		return error_set_errno(err, errno, "flash channel %s: listen", channel->path);
 	return 0;
+}
+
+void
+flash_channel_accept(FlashChannel *channel)
+{
+	if (channel->listen_fd < 0 || channel->acceptable != NULL)
+		return;
+	channel->acceptable = event_new(channel->loop, channel->listen_fd, EV_READ | EV_PERSIST, channel_accept, channel);
+	event_add(channel->acceptable, NULL);
+}
+
+bool
+flash_channel_refuses(const FlashChannel *channel)
+{
+	return channel->listen_fd < 0;
 }
 
 int
@@ -162,7 +193,7 @@ flash_channel_open(struct event_base *loop, const char *path, uid_t uid, gid_t g
 	FlashChannel *channel = memory_allocate(sizeof(*channel));
 	int result;
 
-	*channel = (FlashChannel){.loop = loop, .listen_fd = -1, .handlers = *handlers};
+	*channel = (FlashChannel){.loop = loop, .uid = uid, .gid = gid, .listen_fd = -1, .handlers = *handlers};
 	for (size_t i = 0; i < MAX_PEERS; i++)
 		channel->peers[i].fd = -1;
 	if (strlen(path) >= sizeof(channel->path))
@@ -170,15 +201,14 @@ flash_channel_open(struct event_base *loop, const char *path, uid_t uid, gid_t g
 	else
 	{
 		snprintf(channel->path, sizeof(channel->path), "%s", path);
-		result = channel_bind(channel, uid, gid, err);
+		result = flash_channel_listen(channel, err);
 	}
 	if (result < 0)
 	{
 		flash_channel_close(channel);
 		return result;
 	}
-	channel->acceptable = event_new(loop, channel->listen_fd, EV_READ | EV_PERSIST, channel_accept, channel);
-	event_add(channel->acceptable, NULL);
+	flash_channel_accept(channel);
 	*ret_channel = channel;
 	return 0;
 }
@@ -190,13 +220,9 @@ flash_channel_close(FlashChannel *channel)
 		return;
 	for (size_t i = 0; i < MAX_PEERS; i++)
 		peer_close(&channel->peers[i]);
-	if (channel->acceptable != NULL)
-		event_free(channel->acceptable);
-	if (channel->listen_fd >= 0)
-	{
-		close(channel->listen_fd);
+	flash_channel_refuse(channel);
+	if (channel->path[0] != '\0')
 		unlink(channel->path);
-	}
 	free(channel);
 }
 

@@ -29,6 +29,17 @@ typedef struct FlashChannelHandlers
 int flash_channel_open(struct event_base *loop, const char *path, uid_t uid, gid_t gid,
 					   const FlashChannelHandlers *handlers, FlashChannel **ret_channel, Error *err) MUST_CHECK;
 
+/*
+ * For a machine that goes to disk: CRIU carries no connection whose other end is outside, so nobody may connect from
+ * the freeze on. Connections that are there stay. NULL is allowed.
+ */
+void flash_channel_refuse(FlashChannel *channel);
+bool flash_channel_refuses(const FlashChannel *channel);
+
+/* Who connects is let in again, but kept waiting until flash_channel_accept. */
+int flash_channel_listen(FlashChannel *channel, Error *err) MUST_CHECK;
+void flash_channel_accept(FlashChannel *channel);
+
 /* Closes both sockets and removes the path. No handler is called. NULL is allowed. */
 void flash_channel_close(FlashChannel *channel);
 

@@ -434,8 +434,11 @@ machine_start_restore(Machine *machine)
 	int result = 0;
 
 	steps_note(&machine->steps, "queue");
+	/* The worker connects as soon as it runs, and is heard when the machine is ready: its HELLO is answered RESUMED. */
 	if (machine->flash == NULL)
 		result = machine_open_flash(machine, &error);
+	if (result == 0)
+		result = flash_channel_listen(machine->flash, &error);
 	machine->engine->resuming++;
 	if (result == 0)
 		result = job_start(machine->engine->loop, &spec, &machine->work, &error);
@@ -523,6 +526,7 @@ machine_resume(Machine *machine)
 	/* The extension comes with a new HELLO; the answer to that carries RESUMED. */
 	machine->resumed_pending = true;
 	machine->resumed_slept_ms = (now_ns - machine->slept_since_ns) / NS_PER_MS;
+	machine_listen_flash(machine);
 	machine_enter_ready(machine);
 	machine_save(machine);
 	if (machine->memory_work == NULL && job_start(machine->engine->loop, &spec, &machine->memory_work, &error) < 0)

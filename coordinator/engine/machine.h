@@ -204,6 +204,7 @@ ActivityVerdict machine_observe(Machine *machine);
 void machine_handle_flash(void *context, const LttleFlashMessage *message); /* context: the Machine */
 void machine_handle_flash_lost(void *context, const char *problem);
 void machine_send_resumed(Machine *machine, uint64_t slept_ms, const char *woken_by);
+void machine_listen_flash(Machine *machine); /* lets the worker connect again, after a freeze for disk */
 void machine_answer_snapshot(Machine *machine, const char *error);
 
 /* wait.c */

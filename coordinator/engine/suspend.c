@@ -149,6 +149,8 @@ machine_freeze(Machine *machine)
 	int result;
 
 	steps_note(&machine->steps, "prepare");
+	if (machine->phase == PHASE_HIBERNATE_FREEZING)
+		flash_channel_refuse(machine->flash);
 	result = machine_watch_freeze(machine, &error);
 	if (result == 0)
 		result = cgroup_set_frozen(machine->engine->cgroups, machine->group, true, &error);

@@ -17,6 +17,7 @@ machine_thaw(Machine *machine)
 
 	machine_stop_freeze_watch(machine);
 	socket_set_clear(&machine->sockets);
+	machine_listen_flash(machine);
 	if (cgroup_set_frozen(machine->engine->cgroups, machine->group, false, &error) < 0)
 		log_error("not thawed", "machine", machine->label, "reason", error.message);
 }

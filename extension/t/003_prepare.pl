@@ -22,6 +22,27 @@ $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION lttle_pg; CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2)');
 $coordinator->greet;
 
+# How often the process has waited and gone on.
+sub times_scheduled
+{
+	my ($pid) = @_;
+	my ($times) = slurp_file("/proc/$pid/status") =~ /^voluntary_ctxt_switches:\s+(\d+)$/m;
+
+	return $times;
+}
+
+sub wait_for
+{
+	my ($what, $condition) = @_;
+
+	for (1 .. 100 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return if $condition->();
+		select undef, undef, undef, 0.01;
+	}
+	die "timed out waiting for $what";
+}
+
 sub agrees_ok
 {
 	my ($name) = @_;
@@ -308,6 +329,20 @@ is_deeply([ $coordinator->expect_end ], ["AGREE=1\n"], 'hibernate: agrees and cl
 $coordinator->greet(RESUMED => 1, SLEPT_MS => 86400000, FROM => 'hibernated', WOKEN_BY => 'client');
 LttleNode::poll_ok($node, 'SELECT suspends, last_slept, woken_by FROM lttle.flash_status()',
 	$suspends + 1 . '|24:00:00|client', 'and takes RESUMED when it comes back');
+
+# It comes back as soon as it is let in, whatever the deadline was, and being refused meanwhile is no news.
+my $offset = LttleNode::log_size($node);
+my $agreed_at = time();
+$coordinator->send_message(PREPARE => 'hibernate', DEADLINE_MS => 60000);
+$coordinator->expect_end;
+$coordinator->vanish;
+my $worker = LttleNode::worker_pid($node);
+my $waits = times_scheduled($worker);
+wait_for('the worker to try', sub { times_scheduled($worker) >= $waits + 2 });
+$coordinator = Coordinator->new("$run/flash.sock");
+$coordinator->greet(RESUMED => 1, SLEPT_MS => 100, FROM => 'hibernated', WOKEN_BY => 'client');
+cmp_ok(time() - $agreed_at, '<', 60, 'it is back before the deadline');
+is(LttleNode::count_in_log($node, qr/no coordinator at/, $offset), 0, 'and says nothing of having been refused');
 
 $node->stop;
 done_testing();

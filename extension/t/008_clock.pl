@@ -76,8 +76,10 @@ is($coordinator->ask_until(qr/^AGREE$/), 'AGREE', 'nothing else keeps it awake')
 $offset = LttleNode::log_size($node);
 $coordinator->send_message(PREPARE => 'hibernate', DEADLINE_MS => 1000);
 is_deeply([ $coordinator->expect_end ], ["AGREE=1\n"], 'agrees to hibernate');
+$coordinator->vanish;
 kill 'STOP', @processes;
 $clock->set(wall => 3600);
+$coordinator = Coordinator->new("$run/flash.sock");
 kill 'CONT', @processes;
 $coordinator->greet(RESUMED => 1, SLEPT_MS => 60000, FROM => 'hibernated', WOKEN_BY => 'client');
 pass('the worker has come back');

@@ -251,7 +251,20 @@ def test_hibernate_after(own_host):
     assert state["snapshot"]["reason"] == "hibernate-after"
 
 
-def test_manual_trigger_that_leads_to_disk(own_host):
+@pytest.fixture
+def patient_host(own_host):
+    """The coordinator gives the extension ten minutes for its answers: longer than any test waits."""
+    settings = own_host.settings_file.read_text()
+    own_host.stop()
+    own_host.settings_file.write_text(settings + "prepare-timeout: 10m\n")
+    yield own_host.start()
+    own_host.stop()
+    own_host.settings_file.write_text(settings)
+    own_host.start()
+
+
+def test_manual_trigger_that_leads_to_disk(patient_host):
+    own_host = patient_host
     server = harness.Database(own_host, "manual", timeout="1h", flash="snapshot: disk", traffic_aware=False, wait=False)
     server.wait("hibernated")
     state = server.get()
@@ -266,14 +279,14 @@ def test_manual_trigger_that_leads_to_disk(own_host):
     rows(session, "CREATE TEMP TABLE mine AS SELECT 7 AS n")
     rows(session, "CREATE EXTENSION IF NOT EXISTS lttle_pg")
     connected = "SELECT phase = 'ready' AND last_error IS NULL FROM lttle.flash_status()"
-    wait_until("the worker's return", lambda: rows(session, connected) == [(True,)])
+    wait_until("the worker's return", lambda: rows(session, connected) == [(True,)], 30)
     assert server.phase() == "ready"
     rows(session, "SELECT lttle.flash_snapshot('10 seconds')")
     server.wait("hibernated")
     assert server.get()["snapshot"]["reason"] == "manual trigger"
     # The worker heard OK before its server went, and the session is there as it was.
     assert rows(session, "SELECT n FROM mine") == [(7,)]
-    wait_until("the worker's return", lambda: rows(session, connected) == [(True,)])
+    wait_until("the worker's return", lambda: rows(session, connected) == [(True,)], 30)
     session.close()
     server.delete()
 

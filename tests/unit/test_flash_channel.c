@@ -407,6 +407,45 @@ test_open_replaces_and_close_removes(void **state)
 	assert_int_equal(try_connect(), -1);
 }
 
+/* For a machine that goes to disk: nobody connects from its freeze on, and who does at its wake is heard in time. */
+static void
+test_refusing_and_listening_again(void **state)
+{
+	int worker = connect_worker();
+	int next;
+
+	(void) state;
+	say(worker, "HELLO=1\n");
+	assert_false(flash_channel_refuses(channel));
+	flash_channel_refuse(channel);
+	assert_true(flash_channel_refuses(channel));
+	assert_int_equal(try_connect(), -1);
+	assert_int_equal(errno, ECONNREFUSED);
+	assert_true(flash_channel_is_connected(channel));
+	say(worker, "TEST=still\n");
+	assert_string_equal(heard.last_text, "TEST=still");
+	close(worker);
+	loop_run_ready(loop);
+	assert_int_equal(heard.lost, 1);
+	flash_channel_refuse(channel);
+	flash_channel_accept(channel);
+	assert_int_equal(try_connect(), -1);
+
+	assert_int_equal(flash_channel_listen(channel, NULL), 0);
+	next = connect_worker();
+	say(next, "HELLO=2\n");
+	assert_false(flash_channel_is_connected(channel));
+	assert_int_equal(heard.messages, 2);
+	flash_channel_accept(channel);
+	flash_channel_accept(channel);
+	loop_run_ready(loop);
+	loop_run_ready(loop);
+	assert_string_equal(heard.last_text, "HELLO=2");
+	assert_true(flash_channel_is_connected(channel));
+	close(next);
+	flash_channel_refuse(NULL);
+}
+
 static void
 test_open_says_why_not(void **state)
 {
@@ -442,6 +481,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_full_queue_drops_the_worker, begin, end),
 		cmocka_unit_test_setup_teardown(test_overflown_message_is_not_sent, begin, end),
 		cmocka_unit_test_setup_teardown(test_open_replaces_and_close_removes, begin, end),
+		cmocka_unit_test_setup_teardown(test_refusing_and_listening_again, begin, end),
 		cmocka_unit_test_setup_teardown(test_open_says_why_not, begin, end),
 	};
 
