@@ -135,8 +135,9 @@ is_tmpfs(const char *path)
 }
 
 /*
- * For root alone, also where an earlier version made it otherwise. A user of the host may have the same uid as a machine's
- * server: what keeps them from its volume, its socket and the programs of its image is that no path leads there.
+ * For root alone, also where an earlier version made it otherwise. A user of the host may have the same uid as a
+ * machine's server: what keeps them from its volume, its socket and the programs of its image is that no path leads
+ * there.
  */
 static int
 make_private_directory(const char *path, Error *err)
