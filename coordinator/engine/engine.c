@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
+#include "host/network_wall.h"
 
 Machine *
 engine_find_machine(Engine *engine, const char *name_space, const char *name)
@@ -322,6 +323,7 @@ engine_find_criu(Engine *engine)
 static int
 engine_open(Engine *engine, Error *err)
 {
+	Error warning;
 	int result = make_private_directory(engine->layout.state_directory, err);
 
 	if (result == 0)
@@ -332,6 +334,8 @@ engine_open(Engine *engine, Error *err)
 		result = engine_prepare_run(engine, err);
 	if (result == 0)
 		result = network_guard_subnet(&engine->layout, true, err);
+	if (result == 0 && network_wall_raise(&engine->layout, &warning) < 0)
+		log_warning("machines can open connections to this host and to each other", "reason", warning.message);
 	if (result == 0)
 		result = door_keeper_new(engine->loop, &engine->doors, err);
 	if (result == 0)
@@ -380,6 +384,8 @@ engine_clear_host(Engine *engine)
 
 	if (network_guard_subnet(&engine->layout, false, &error) < 0)
 		log_warning("the subnet stays refused", "reason", error.message);
+	if (network_wall_remove(&engine->layout, &error) < 0)
+		log_debug("the wall stays", "reason", error.message);
 	snprintf(path, sizeof(path), "%s/m", engine->layout.run_directory);
 	if (umount2(path, UMOUNT_NOFOLLOW) == 0)
 		rmdir(path);

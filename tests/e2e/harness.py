@@ -74,6 +74,9 @@ def leftovers(prefix, root):
         name = line.split(": ")[1].split("@")[0]
         if name.startswith(prefix) and name[len(prefix):].isdigit():
             found.append(f"link {name}")
+    for line in subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout.splitlines():
+        if line == f"table ip {prefix}_wall":
+            found.append(line)
     for line in subprocess.run(["ip", "-o", "route"], capture_output=True, text=True).stdout.splitlines():
         if f"dev {prefix}" in line:
             found.append(f"route {line}")
@@ -109,6 +112,8 @@ def sweep(prefix, root):
     for line in leftovers(prefix, root):
         if line.startswith("link "):
             subprocess.run(["ip", "link", "del", line.split()[1]], capture_output=True)
+        if line.startswith("table "):
+            subprocess.run(["nft", "delete", *line.split()], capture_output=True)
     mounts = [l.split()[1] for l in leftovers(prefix, root) if l.startswith("mount ")]
     for mount in sorted(mounts, key=len, reverse=True):
         subprocess.run(["umount", "-l", mount], capture_output=True)
@@ -257,7 +262,7 @@ class Coordinator:
 
     def expected(self, line):
         """What a coordinator has while it runs, machines or not."""
-        return line == f"mount {self.run}/m" or line.endswith(f"/{self.prefix}/pinned")
+        return line in (f"mount {self.run}/m", f"table ip {self.prefix}_wall") or line.endswith(f"/{self.prefix}/pinned")
 
     # -- lttle --
 

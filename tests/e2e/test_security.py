@@ -149,6 +149,25 @@ def test_it_writes_to_nothing_but_its_own(host, database, path):
     assert refused.returncode != 0, refused.stdout
 
 
+def test_it_opens_no_connection_to_the_host_or_to_a_neighbour(host, database):
+    """Whatever the host forwards; tests/unit/root/test_network.c shows it on a host that does."""
+    other = harness.Database(host, "next-door", wait=False)
+    listener = socket.create_server(("0.0.0.0", 0))
+    port = listener.getsockname()[1]
+    try:
+        wait_until("the neighbour to run", lambda: other.phase() in ("ready", "suspended"))
+        gateway = inside(host, database, "sh", "-c", "cat /proc/net/route").stdout.split("\t00000000\t")[1][:8]
+        gateway = socket.inet_ntoa(bytes.fromhex(gateway)[::-1])
+        for address, number in ((gateway, port), (gateway, 22), (other.address, 5432)):
+            refused = inside(host, database, "timeout", "10", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{number}", check=False)
+            assert refused.returncode != 0, (address, number)
+        assert socket.create_connection((gateway, port), timeout=10)
+        assert database.query("SELECT 1") == other.query("SELECT 1") == [(1,)]
+    finally:
+        listener.close()
+        other.delete()
+
+
 def test_links_cannot_be_planted_for_the_coordinator(host, database):
     for command in ("ln -sf /etc/shadow /run/lttle/activity", "rm -f /run/lttle/activity", "mv /run/lttle/flash.sock /tmp",
                     "mkfifo /run/lttle/pipe"):

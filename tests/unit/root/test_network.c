@@ -24,6 +24,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "host/network.h"
+#include "host/network_wall.h"
 #include "root/fixture_janitor.h"
 
 static HostLayout layout = {.subnet_address = 0x0a630000 /* 10.99.0.0 */, .subnet_bits = 24};
@@ -267,6 +268,96 @@ test_failure_leaves_nothing(void **state)
 	assert_int_equal(access(broken.pin_path, F_OK), -1);
 }
 
+/* ---- the wall ---- */
+
+/* A socket made in the machine's namespace, or in the host's when there is no machine. */
+static int
+socket_in(const MachineNetwork *machine)
+{
+	_cleanup_fd_ int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	_cleanup_fd_ int namespace_fd = -1;
+	struct timeval patience = {.tv_sec = 20};
+	Error err = {0};
+	int fd;
+
+	assert_true(home >= 0);
+	if (machine != NULL)
+	{
+		check(network_open_namespace(machine, &namespace_fd, &err), &err);
+		assert_int_equal(setns(namespace_fd, CLONE_NEWNET), 0);
+	}
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(setns(home, CLONE_NEWNET), 0);
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)), 0);
+	return fd;
+}
+
+static int
+listen_in(const MachineNetwork *machine, uint16_t port)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int fd = socket_in(machine);
+
+	assert_int_equal(bind(fd, (struct sockaddr *) &name, sizeof(name)), 0);
+	assert_int_equal(listen(fd, 16), 0);
+	return fd;
+}
+
+/* 0, or the errno of the attempt. */
+static int
+connect_from(const MachineNetwork *machine, uint32_t address, uint16_t port)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(address)};
+	_cleanup_fd_ int fd = socket_in(machine);
+
+	return connect(fd, (struct sockaddr *) &name, sizeof(name)) < 0 ? errno : 0;
+}
+
+/*
+ * On a host that forwards, as one with other containers does, a machine reaches its neighbours and the host's services
+ * unless the wall is there. The host and its clients reach the machines in either case.
+ */
+static void
+test_wall(void **state)
+{
+	_cleanup_fd_ int neighbours = -1;
+	_cleanup_fd_ int hosts = -1;
+	_cleanup_fd_ int resolver = -1;
+	MachineNetwork other;
+	Error err = {0};
+
+	(void) state;
+	check(network_plan(&layout, "ns.other", 8, &other, &err), &err);
+	check(network_create(&network, &err), &err);
+	check(network_create(&other, &err), &err);
+	check(file_write("/proc/sys/net/ipv4/ip_forward", "1", &err), &err);
+	assert_shell("ip link set lo up", "");
+	neighbours = listen_in(&other, 5432);
+	hosts = listen_in(NULL, 7777);
+	resolver = listen_in(NULL, 53);
+
+	/* What it is for. */
+	assert_int_equal(connect_from(&network, other.address, 5432), 0);
+	assert_int_equal(connect_from(&network, network.gateway, 7777), 0);
+
+	for (int again = 0; again < 2; again++)
+	{
+		check(network_wall_raise(&layout, &err), &err);
+		assert_int_equal(connect_from(&network, other.address, 5432), EHOSTUNREACH);
+		assert_int_equal(connect_from(&network, network.gateway, 7777), ECONNREFUSED);
+		assert_int_equal(connect_from(&network, network.gateway, 53), 0);
+		assert_int_equal(connect_from(NULL, other.address, 5432), 0);
+		assert_int_equal(connect_from(NULL, network.gateway, 7777), 0);
+		assert_int_equal(connect_from(&other, other.address, 5432), 0);
+	}
+	for (int again = 0; again < 2; again++)
+		check(network_wall_remove(&layout, &err), &err);
+	assert_shell("nft list tables", "");
+	assert_int_equal(connect_from(&network, other.address, 5432), 0);
+	check(network_remove(&other, &err), &err);
+}
+
 #define with_plan(test) cmocka_unit_test_setup_teardown(test, plan, clean)
 
 int
@@ -275,6 +366,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		with_plan(test_what_is_made),  with_plan(test_tcp_goes_through), with_plan(test_leftovers_are_replaced),
 		with_plan(test_nothing_stays), with_plan(test_two_machines),	 with_plan(test_failure_leaves_nothing),
+		with_plan(test_wall),
 	};
 
 	if (janitor_start("network") < 0)

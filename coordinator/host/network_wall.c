@@ -1,0 +1,75 @@
+/* The wall around the machines; see network_wall.h, nft(8) and libnftables(3). */
+#include "host/network_wall.h"
+
+#include <errno.h>
+#include <nftables/libnftables.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "host/network.h"
+
+/*
+ * Names are asked for at the host's resolver, which may be a program of this host. What answers a client passes: only
+ * the first segment of a connection has SYN without ACK. `lo`: the host's own programs use the gateway's address too.
+ */
+static const char chains[] = "chain input { type filter hook input priority 0; policy accept;\n"
+							 "ip saddr != %s accept\n"
+							 "iif lo accept\n"
+							 "meta l4proto { tcp, udp } th dport 53 accept\n"
+							 "tcp flags & (syn | ack) == syn reject with tcp reset\n"
+							 "meta l4proto != { tcp, icmp } reject\n}\n"
+							 "chain forward { type filter hook forward priority 0; policy accept;\n"
+							 "ip saddr %s ip daddr %s reject with icmp type admin-prohibited\n}\n";
+
+static int
+run(const char *script, Error *err)
+{
+	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
+	int result = 0;
+
+	if (nft == NULL)
+		return error_set(err, -ENOMEM, "libnftables: no context");
+	if (nft_ctx_buffer_error(nft) != 0 || nft_ctx_buffer_output(nft) != 0)
+		result = error_set(err, -ENOMEM, "libnftables: no buffer");
+	else if (nft_run_cmd_from_buffer(nft, script) != 0)
+	{
+		const char *why = nft_ctx_get_error_buffer(nft);
+
+		result = error_set(err, -EIO, "nftables: %.*s", (int) strcspn(why, "\n"), why);
+	}
+	nft_ctx_free(nft);
+	return result;
+}
+
+/* "add" before "delete": the table may be there or not. */
+static void
+append_remove(Text *script, const HostLayout *layout)
+{
+	text_printf(script, "add table ip %s_wall\ndelete table ip %s_wall\n", layout->name_prefix, layout->name_prefix);
+}
+
+int
+network_wall_raise(const HostLayout *layout, Error *err)
+{
+	_cleanup_text_ Text script = {0};
+	char address[16];
+	char subnet[24];
+
+	network_format_address(layout->subnet_address, address);
+	snprintf(subnet, sizeof(subnet), "%s/%u", address, layout->subnet_bits);
+	append_remove(&script, layout);
+	text_printf(&script, "table ip %s_wall {\n", layout->name_prefix);
+	text_printf(&script, chains, subnet, subnet, subnet);
+	text_append(&script, "}\n");
+	return run(script.data, err);
+}
+
+int
+network_wall_remove(const HostLayout *layout, Error *err)
+{
+	_cleanup_text_ Text script = {0};
+
+	append_remove(&script, layout);
+	return run(script.data, err);
+}
