@@ -163,6 +163,8 @@ machine_print(const json_t *machine)
 	listing_add_memory(&listing, machine);
 	listing_add_snapshot(&listing, machine);
 	listing_add(&listing, "address", "%s", member_text(machine, "address"));
+	if (member_is_set(machine, "address6"))
+		listing_add(&listing, "address6", "%s", member_text(machine, "address6"));
 	listing_add(&listing, "sessions", "%.0f", member_number(machine, "sessions"));
 	if (member_is_set(machine, "pid"))
 		listing_add(&listing, "pid", "%.0f", member_number(machine, "pid"));

@@ -362,6 +362,10 @@ engine_start(struct event_base *loop, const Settings *settings, Engine **ret_eng
 	snprintf(engine->layout.name_prefix, sizeof(engine->layout.name_prefix), "%s", settings->name_prefix);
 	engine->layout.subnet_address = settings->subnet_address;
 	engine->layout.subnet_bits = settings->subnet_bits;
+	memcpy(engine->layout.subnet6_address, settings->subnet6_address, sizeof(engine->layout.subnet6_address));
+	engine->layout.subnet6_bits = network_kernel_has_ipv6() ? settings->subnet6_bits : 0;
+	if (engine->layout.subnet6_bits != settings->subnet6_bits)
+		log_warning("machines have no IPv6 address", "reason", "the kernel has no IPv6");
 
 	result = engine_open(engine, err);
 	if (result < 0)

@@ -579,7 +579,7 @@ network_job(const void *input, void *output, Error *err)
 static void
 machine_plan_cold_gate(const Machine *machine, GatePlan *plan)
 {
-	*plan = (GatePlan){.ports = memory_allocate((machine->spec.expose_count + 1) * sizeof(GatePort))};
+	*plan = (GatePlan){.ports = memory_allocate((2 * machine->spec.expose_count + 1) * sizeof(GatePort))};
 	for (size_t i = 0; i < machine->spec.expose_count; i++)
 	{
 		GatePort *port = &plan->ports[plan->port_count++];
@@ -588,6 +588,16 @@ machine_plan_cold_gate(const Machine *machine, GatePlan *plan)
 		*port = (GatePort){.backlog = STUB_BACKLOG};
 		address->sin_family = AF_INET;
 		address->sin_port = htons(machine->spec.exposes[i].port);
+		if (machine->network.has_ipv6)
+		{
+			struct sockaddr_in6 *address6;
+
+			port = &plan->ports[plan->port_count++];
+			*port = (GatePort){.backlog = STUB_BACKLOG, .v6_only = true};
+			address6 = (struct sockaddr_in6 *) &port->address;
+			address6->sin6_family = AF_INET6;
+			address6->sin6_port = htons(machine->spec.exposes[i].port);
+		}
 	}
 }
 

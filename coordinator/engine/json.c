@@ -70,12 +70,14 @@ machine_to_json(Machine *machine)
 	const MachineRecord *record = &machine->record;
 	json_t *object = json_object();
 	char address[16];
+	char address6[46];
 	bool awake = machine->phase == PHASE_READY && machine->spec.mode == MODE_FLASH;
 	ActivityVerdict verdict = {.reason = ACTIVITY_CONNECTION};
 
 	if (awake)
 		verdict = machine_observe(machine);
 	network_format_address(machine->network.address, address);
+	network_format_address6(&machine->network, address6);
 	json_set_text(object, "name", machine->spec.name);
 	json_set_text(object, "namespace", machine->spec.name_space);
 	json_set_text(object, "app", machine->spec.name);
@@ -93,6 +95,7 @@ machine_to_json(Machine *machine)
 	json_set_number(object, "wakes", record->wakes);
 	json_object_set_new(object, "memory", machine_memory_to_json(machine));
 	json_set_text(object, "address", address);
+	json_set_text(object, "address6", address6);
 	json_set_text(object, "host-link", machine->network.host_link);
 	json_object_set_new(object, "pid", record->pid > 0 ? json_integer(record->pid) : json_null());
 	json_set_number(object, "restarts", record->restarts);
@@ -135,13 +138,16 @@ app_to_json(const Machine *machine)
 	json_t *object = app_spec_to_json(&machine->spec);
 	json_t *services = json_array();
 	char address[16];
+	char address6[46];
 
 	for (size_t i = 0; i < machine->spec.expose_count; i++)
 		json_array_append_new(services, service_to_json(&machine->spec, &machine->spec.exposes[i]));
 	network_format_address(machine->network.address, address);
+	network_format_address6(&machine->network, address6);
 	json_object_set_new(object, "services", services);
 	json_set_text(object, "phase", phase_name(machine->phase));
 	json_set_text(object, "address", address);
+	json_set_text(object, "address6", address6);
 	return object;
 }
 

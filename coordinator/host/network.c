@@ -7,6 +7,7 @@
  */
 #include "host/network.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -36,6 +37,49 @@ void
 network_format_address(uint32_t address, char text[16])
 {
 	snprintf(text, 16, "%u.%u.%u.%u", address >> 24, (address >> 16) & 255, (address >> 8) & 255, address & 255);
+}
+
+void
+network_format_address6(const MachineNetwork *network, char text[46])
+{
+	text[0] = '\0';
+	if (network->has_ipv6)
+		inet_ntop(AF_INET6, network->address6, text, 46);
+}
+
+bool
+network_kernel_has_ipv6(void)
+{
+	return access("/proc/sys/net/ipv6/conf", F_OK) == 0;
+}
+
+static LinkAddress
+address_v4(uint32_t address)
+{
+	LinkAddress result = {.family = AF_INET};
+	uint32_t network_order = htonl(address);
+
+	memcpy(result.bytes, &network_order, sizeof(network_order));
+	return result;
+}
+
+static LinkAddress
+address_v6(const unsigned char bytes[16])
+{
+	LinkAddress result = {.family = AF_INET6};
+
+	memcpy(result.bytes, bytes, sizeof(result.bytes));
+	return result;
+}
+
+/* The subnet's IPv6 address that goes with one of IPv4. */
+static void
+join_address6(const HostLayout *layout, uint32_t address, unsigned char ret_address6[16])
+{
+	uint32_t network_order = htonl(address);
+
+	memcpy(ret_address6, layout->subnet6_address, 12);
+	memcpy(ret_address6 + 12, &network_order, 4);
 }
 
 /* Locally administered, and told by the machine's address, so that both ends know each other without ARP. */
@@ -71,8 +115,44 @@ network_plan(const HostLayout *layout, const char *name, unsigned index, Machine
 						 index);
 	network.gateway = layout->subnet_address + 1;
 	network.address = layout->subnet_address + 1 + index;
+	network.has_ipv6 = layout->subnet6_bits != 0;
+	if (network.has_ipv6)
+	{
+		join_address6(layout, network.address, network.address6);
+		join_address6(layout, network.gateway, network.gateway6);
+	}
 	*ret_network = network;
 	return 0;
+}
+
+/* One end's own address, and how the other end is reached through it. */
+static int
+end_add_addresses(struct nl_sock *socket, const char *link, const LinkAddress *own, const LinkAddress *other,
+				  const uint8_t other_hardware[LINK_ADDRESS_BYTES], Error *err)
+{
+	/* IPv6 takes the only address of the link by itself, and accepts none as a preferred one before it is checked. */
+	const LinkRoute to_other = {.destination = *other,
+								.bits = other->family == AF_INET6 ? 128 : 32,
+								.source = own->family == AF_INET ? *own : (LinkAddress){0}};
+	int result = links_add_address(socket, link, own, err);
+
+	if (result == 0)
+		result = links_add_neighbour(socket, link, other, other_hardware, err);
+	if (result == 0)
+		result = links_add_route(socket, link, &to_other, err);
+	return result;
+}
+
+/* The machine's default route. */
+static int
+end_add_default(struct nl_sock *socket, const char *link, const LinkAddress *own, const LinkAddress *gateway,
+				Error *err)
+{
+	const LinkRoute to_all = {.destination.family = own->family,
+							  .gateway = *gateway,
+							  .source = own->family == AF_INET ? *own : (LinkAddress){0}};
+
+	return links_add_route(socket, link, &to_all, err);
 }
 
 /* lo and eth0, by the child that lives in the namespace. */
@@ -82,8 +162,8 @@ machine_side_set_up(const MachineNetwork *network, int host_namespace_fd, Error 
 	_cleanup_(links_close) struct nl_sock *socket = NULL;
 	uint8_t machine_hardware[LINK_ADDRESS_BYTES];
 	uint8_t host_hardware[LINK_ADDRESS_BYTES];
-	const LinkRoute to_gateway = {.destination = network->gateway, .bits = 32, .source = network->address};
-	const LinkRoute to_all = {.gateway = network->gateway, .source = network->address};
+	LinkAddress own[] = {address_v4(network->address), address_v6(network->address6)};
+	LinkAddress gateway[] = {address_v4(network->gateway), address_v6(network->gateway6)};
 	int result = links_open(&socket, err);
 
 	hardware_address(network, HARDWARE_MACHINE_SIDE, machine_hardware);
@@ -94,17 +174,15 @@ machine_side_set_up(const MachineNetwork *network, int host_namespace_fd, Error 
 		result = links_add_veth(socket, MACHINE_LINK, machine_hardware, network->host_link, host_hardware,
 								host_namespace_fd, err);
 	if (result == 0)
-		result = links_silence_ipv6(MACHINE_LINK, err);
-	if (result == 0)
-		result = links_add_address(socket, MACHINE_LINK, network->address, err);
+		result = network->has_ipv6 ? links_tame_ipv6(MACHINE_LINK, err) : links_silence_ipv6(MACHINE_LINK, err);
 	if (result == 0)
 		result = links_set_up(socket, MACHINE_LINK, err);
-	if (result == 0)
-		result = links_add_neighbour(socket, MACHINE_LINK, network->gateway, host_hardware, err);
-	if (result == 0)
-		result = links_add_route(socket, MACHINE_LINK, &to_gateway, err);
-	if (result == 0)
-		result = links_add_route(socket, MACHINE_LINK, &to_all, err);
+	for (int i = 0; result == 0 && i < (network->has_ipv6 ? 2 : 1); i++)
+	{
+		result = end_add_addresses(socket, MACHINE_LINK, &own[i], &gateway[i], host_hardware, err);
+		if (result == 0)
+			result = end_add_default(socket, MACHINE_LINK, &own[i], &gateway[i], err);
+	}
 	return result;
 }
 
@@ -113,20 +191,18 @@ host_side_set_up(const MachineNetwork *network, Error *err)
 {
 	_cleanup_(links_close) struct nl_sock *socket = NULL;
 	uint8_t machine_hardware[LINK_ADDRESS_BYTES];
-	const LinkRoute to_machine = {.destination = network->address, .bits = 32, .source = network->gateway};
+	LinkAddress machine[] = {address_v4(network->address), address_v6(network->address6)};
+	LinkAddress gateway[] = {address_v4(network->gateway), address_v6(network->gateway6)};
 	int result = links_open(&socket, err);
 
 	hardware_address(network, HARDWARE_MACHINE_SIDE, machine_hardware);
 	if (result == 0)
-		result = links_silence_ipv6(network->host_link, err);
-	if (result == 0)
-		result = links_add_address(socket, network->host_link, network->gateway, err);
+		result =
+			network->has_ipv6 ? links_tame_ipv6(network->host_link, err) : links_silence_ipv6(network->host_link, err);
 	if (result == 0)
 		result = links_set_up(socket, network->host_link, err);
-	if (result == 0)
-		result = links_add_neighbour(socket, network->host_link, network->address, machine_hardware, err);
-	if (result == 0)
-		result = links_add_route(socket, network->host_link, &to_machine, err);
+	for (int i = 0; result == 0 && i < (network->has_ipv6 ? 2 : 1); i++)
+		result = end_add_addresses(socket, network->host_link, &gateway[i], &machine[i], machine_hardware, err);
 	return result;
 }
 
@@ -214,9 +290,10 @@ bool
 network_exists(const MachineNetwork *network)
 {
 	_cleanup_(links_close) struct nl_sock *socket = NULL;
+	LinkAddress address = address_v4(network->address);
 
 	return pin_exists(network->pin_path) && links_open(&socket, NULL) == 0 &&
-		   links_route_leads_to(socket, network->host_link, network->address);
+		   links_route_leads_to(socket, network->host_link, &address);
 }
 
 int
@@ -251,8 +328,18 @@ int
 network_guard_subnet(const HostLayout *layout, bool guarded, Error *err)
 {
 	_cleanup_(links_close) struct nl_sock *socket = NULL;
+	LinkAddress subnet = address_v4(layout->subnet_address);
 	int result = links_open(&socket, err);
 
-	return result < 0 ? result
-					  : links_set_unreachable(socket, layout->subnet_address, layout->subnet_bits, guarded, err);
+	if (result == 0)
+		result = links_set_unreachable(socket, &subnet, layout->subnet_bits, guarded, err);
+	if (result == 0 && layout->subnet6_bits != 0)
+	{
+		unsigned char joined[16];
+
+		join_address6(layout, layout->subnet_address, joined);
+		subnet = address_v6(joined);
+		result = links_set_unreachable(socket, &subnet, 96 + layout->subnet_bits, guarded, err);
+	}
+	return result;
 }

@@ -5,6 +5,8 @@
  * Inside: eth0 with <address>/32, a link-scope route to the host's gateway address, default by it; lo is up.
  * On the host: link <prefix><index>, the gateway address (the subnet's first address) as /32 on it, a route to
  * <address>/32.
+ * IPv6, where the layout has it, is the same with /128: no router is asked for, no address is made up by the kernel,
+ * and none is tried for duplicates first.
  */
 #ifndef HOST_NETWORK_H
 #define HOST_NETWORK_H
@@ -22,6 +24,9 @@ typedef struct MachineNetwork
 	char host_link[IFNAMSIZ]; /* <prefix><index> */
 	uint32_t address;		  /* host byte order */
 	uint32_t gateway;		  /* host byte order */
+	bool has_ipv6;
+	unsigned char address6[16]; /* network byte order */
+	unsigned char gateway6[16];
 } MachineNetwork;
 
 /* Says how the machine with this index (1 to 2^(32-bits)-3) is reached; touches nothing. */
@@ -45,6 +50,9 @@ int network_remove(const MachineNetwork *network, Error *err) MUST_CHECK;
 /* Opens the pinned namespace. The caller closes the descriptor. */
 int network_open_namespace(const MachineNetwork *network, int *ret_fd, Error *err) MUST_CHECK;
 
+/* True when the kernel has IPv6; without it a layout must not have it either. */
+bool network_kernel_has_ipv6(void);
+
 /*
  * Refuses what goes to an address of the subnet that no machine has: without it the packet would leave by the default
  * route, and somebody else could answer in the name of a machine that has been deleted. guarded: on or off.
@@ -53,5 +61,8 @@ int network_guard_subnet(const HostLayout *layout, bool guarded, Error *err) MUS
 
 /* Writes "10.88.0.5" into text of at least 16 bytes. */
 void network_format_address(uint32_t address, char text[16]);
+
+/* Writes "fd6c:7474:6c65::a58:5", or nothing for a machine without, into text of at least 46 bytes. */
+void network_format_address6(const MachineNetwork *network, char text[46]);
 
 #endif

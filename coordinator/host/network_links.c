@@ -89,11 +89,16 @@ set_netlink_error(Error *err, int code, const char *name, const char *step)
 	return error_set(err, -number, "link %s: %s: %s", name, step, nl_geterror(code));
 }
 
-static struct nl_addr *
-address_new(uint32_t address, unsigned bits)
+static unsigned
+address_bits(const LinkAddress *address)
 {
-	uint32_t network_order = htonl(address);
-	struct nl_addr *built = nl_addr_build(AF_INET, &network_order, sizeof(network_order));
+	return address->family == AF_INET6 ? 128 : 32;
+}
+
+static struct nl_addr *
+address_new(const LinkAddress *address, unsigned bits)
+{
+	struct nl_addr *built = nl_addr_build(address->family, address->bytes, address_bits(address) / 8);
 
 	if (built != NULL)
 		nl_addr_set_prefixlen(built, (int) bits);
@@ -206,10 +211,36 @@ links_silence_ipv6(const char *name, Error *err)
 }
 
 int
-links_add_address(struct nl_sock *socket, const char *name, uint32_t address, Error *err)
+links_tame_ipv6(const char *name, Error *err)
+{
+	static const struct
+	{
+		const char *name;
+		const char *value;
+	} settings[] = {
+		{"addr_gen_mode", "1"}, /* no link-local address */
+		{"accept_ra", "0"},		{"autoconf", "0"},		{"router_solicitations", "0"},
+		{"accept_dad", "0"},	{"dad_transmits", "0"}, {"disable_ipv6", "0"},
+	};
+
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+	{
+		char path[128];
+		int result;
+
+		snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", name, settings[i].name);
+		result = file_write(path, settings[i].value, err);
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+int
+links_add_address(struct nl_sock *socket, const char *name, const LinkAddress *address, Error *err)
 {
 	_cleanup_(cleanup_link_address) struct rtnl_addr *entry = rtnl_addr_alloc();
-	_cleanup_(cleanup_address) struct nl_addr *local = address_new(address, 32);
+	_cleanup_(cleanup_address) struct nl_addr *local = address_new(address, address_bits(address));
 	unsigned index = 0;
 	int code;
 	int result = link_index(name, &index, err);
@@ -219,7 +250,9 @@ links_add_address(struct nl_sock *socket, const char *name, uint32_t address, Er
 	if (entry == NULL || local == NULL)
 		return error_set_errno(err, ENOMEM, "link %s", name);
 	rtnl_addr_set_ifindex(entry, (int) index);
-	rtnl_addr_set_family(entry, AF_INET);
+	rtnl_addr_set_family(entry, address->family);
+	if (address->family == AF_INET6)
+		rtnl_addr_set_flags(entry, IFA_F_NODAD | IFA_F_NOPREFIXROUTE);
 	code = rtnl_addr_set_local(entry, local);
 	if (code == 0)
 		code = rtnl_addr_add(socket, entry, 0);
@@ -230,9 +263,10 @@ int
 links_add_route(struct nl_sock *socket, const char *name, const LinkRoute *route, Error *err)
 {
 	_cleanup_(cleanup_route) struct rtnl_route *entry = rtnl_route_alloc();
-	_cleanup_(cleanup_address) struct nl_addr *destination = address_new(route->destination, route->bits);
-	_cleanup_(cleanup_address) struct nl_addr *gateway = address_new(route->gateway, 32);
-	_cleanup_(cleanup_address) struct nl_addr *source = address_new(route->source, 32);
+	_cleanup_(cleanup_address) struct nl_addr *destination = address_new(&route->destination, route->bits);
+	_cleanup_(cleanup_address) struct nl_addr *gateway = address_new(&route->gateway, address_bits(&route->gateway));
+	_cleanup_(cleanup_address) struct nl_addr *source = address_new(&route->source, address_bits(&route->source));
+	bool by_gateway = route->gateway.family != 0;
 	struct rtnl_nexthop *hop;
 	unsigned index = 0;
 	int code;
@@ -248,15 +282,16 @@ links_add_route(struct nl_sock *socket, const char *name, const LinkRoute *route
 		return error_set_errno(err, ENOMEM, "link %s", name);
 	}
 	rtnl_route_nh_set_ifindex(hop, (int) index);
-	if (route->gateway != 0)
+	if (by_gateway)
 		rtnl_route_nh_set_gateway(hop, gateway);
 	rtnl_route_add_nexthop(entry, hop); /* the route owns it now */
-	rtnl_route_set_family(entry, AF_INET);
+	rtnl_route_set_family(entry, (uint8_t) route->destination.family);
 	rtnl_route_set_table(entry, RT_TABLE_MAIN);
 	rtnl_route_set_protocol(entry, RTPROT_STATIC);
-	rtnl_route_set_scope(entry, route->gateway != 0 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK);
+	rtnl_route_set_scope(entry,
+						 by_gateway || route->destination.family == AF_INET6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK);
 	code = rtnl_route_set_dst(entry, destination);
-	if (code == 0 && route->source != 0)
+	if (code == 0 && route->source.family != 0)
 		code = rtnl_route_set_pref_src(entry, source);
 	if (code == 0)
 		code = rtnl_route_add(socket, entry, NLM_F_CREATE | NLM_F_EXCL);
@@ -264,11 +299,11 @@ links_add_route(struct nl_sock *socket, const char *name, const LinkRoute *route
 }
 
 int
-links_add_neighbour(struct nl_sock *socket, const char *name, uint32_t address,
+links_add_neighbour(struct nl_sock *socket, const char *name, const LinkAddress *address,
 					const uint8_t hardware[LINK_ADDRESS_BYTES], Error *err)
 {
 	_cleanup_(cleanup_neighbour) struct rtnl_neigh *entry = rtnl_neigh_alloc();
-	_cleanup_(cleanup_address) struct nl_addr *destination = address_new(address, 32);
+	_cleanup_(cleanup_address) struct nl_addr *destination = address_new(address, address_bits(address));
 	_cleanup_(cleanup_address) struct nl_addr *link_address = nl_addr_build(AF_LLC, hardware, LINK_ADDRESS_BYTES);
 	unsigned index = 0;
 	int code;
@@ -288,9 +323,9 @@ links_add_neighbour(struct nl_sock *socket, const char *name, uint32_t address,
 }
 
 bool
-links_route_leads_to(struct nl_sock *socket, const char *name, uint32_t address)
+links_route_leads_to(struct nl_sock *socket, const char *name, const LinkAddress *address)
 {
-	_cleanup_(cleanup_address) struct nl_addr *destination = address_new(address, 32);
+	_cleanup_(cleanup_address) struct nl_addr *destination = address_new(address, address_bits(address));
 	_cleanup_(cleanup_route) struct rtnl_route *found = NULL;
 	struct rtnl_nexthop *hop;
 	unsigned index = if_nametoindex(name);
@@ -303,7 +338,7 @@ links_route_leads_to(struct nl_sock *socket, const char *name, uint32_t address)
 
 /* With the worst metric there is, so that any other route to the same destination wins. */
 int
-links_set_unreachable(struct nl_sock *socket, uint32_t address, unsigned bits, bool unreachable, Error *err)
+links_set_unreachable(struct nl_sock *socket, const LinkAddress *address, unsigned bits, bool unreachable, Error *err)
 {
 	_cleanup_(cleanup_route) struct rtnl_route *entry = rtnl_route_alloc();
 	_cleanup_(cleanup_address) struct nl_addr *destination = address_new(address, bits);
@@ -311,7 +346,7 @@ links_set_unreachable(struct nl_sock *socket, uint32_t address, unsigned bits, b
 
 	if (entry == NULL || destination == NULL)
 		return error_set_errno(err, ENOMEM, "unreachable route");
-	rtnl_route_set_family(entry, AF_INET);
+	rtnl_route_set_family(entry, (uint8_t) address->family);
 	rtnl_route_set_table(entry, RT_TABLE_MAIN);
 	rtnl_route_set_protocol(entry, RTPROT_STATIC);
 	rtnl_route_set_type(entry, RTN_UNREACHABLE);

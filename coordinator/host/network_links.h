@@ -14,6 +14,13 @@ struct nl_sock;
 
 #define LINK_ADDRESS_BYTES 6
 
+/* An address of either family. */
+typedef struct LinkAddress
+{
+	int family;				 /* AF_INET, AF_INET6; 0: none */
+	unsigned char bytes[16]; /* network byte order; 4 of them count, or all 16 */
+} LinkAddress;
+
 int links_open(struct nl_sock **ret_socket, Error *err) MUST_CHECK;
 void links_close(struct nl_sock **socket); /* for _cleanup_ */
 
@@ -30,28 +37,31 @@ int links_set_up(struct nl_sock *socket, const char *name, Error *err) MUST_CHEC
 /* No addresses of its own, no router solicitations, no duplicate address detection. Before links_set_up. */
 int links_silence_ipv6(const char *name, Error *err) MUST_CHECK;
 
-/* address: host byte order, as /32. */
-int links_add_address(struct nl_sock *socket, const char *name, uint32_t address, Error *err) MUST_CHECK;
+/* IPv6 with the addresses that it is given, and nothing of its own accord. Before links_set_up. */
+int links_tame_ipv6(const char *name, Error *err) MUST_CHECK;
+
+/* As /32 or /128; one of IPv6 without duplicate address detection, and only once the link is up. */
+int links_add_address(struct nl_sock *socket, const char *name, const LinkAddress *address, Error *err) MUST_CHECK;
 
 typedef struct LinkRoute
 {
-	uint32_t destination; /* host byte order */
-	unsigned bits;		  /* 0: the default route */
-	uint32_t gateway;	  /* 0: on the link itself */
-	uint32_t source;	  /* preferred source address; 0: the kernel's choice */
+	LinkAddress destination;
+	unsigned bits;		 /* 0: the default route */
+	LinkAddress gateway; /* none: on the link itself */
+	LinkAddress source;	 /* preferred source address; none: the kernel's choice */
 } LinkRoute;
 
 int links_add_route(struct nl_sock *socket, const char *name, const LinkRoute *route, Error *err) MUST_CHECK;
 
 /* Adds or removes a route that refuses the whole prefix. One that is there, or isn't, is no error. */
-int links_set_unreachable(struct nl_sock *socket, uint32_t address, unsigned bits, bool unreachable,
+int links_set_unreachable(struct nl_sock *socket, const LinkAddress *address, unsigned bits, bool unreachable,
 						  Error *err) MUST_CHECK;
 
-/* A neighbour that is known for ever, so that neither side ever asks by ARP. */
-int links_add_neighbour(struct nl_sock *socket, const char *name, uint32_t address,
+/* A neighbour that is known for ever, so that neither side ever asks by ARP or ND. */
+int links_add_neighbour(struct nl_sock *socket, const char *name, const LinkAddress *address,
 						const uint8_t hardware[LINK_ADDRESS_BYTES], Error *err) MUST_CHECK;
 
 /* True when the kernel would send to this address through this link. */
-bool links_route_leads_to(struct nl_sock *socket, const char *name, uint32_t address);
+bool links_route_leads_to(struct nl_sock *socket, const char *name, const LinkAddress *address);
 
 #endif

@@ -104,6 +104,9 @@ key_describe(const Key *key, char *buffer, size_t size)
 		case KEY_SUBNET:
 			snprintf(buffer, size, "an IPv4 network from /8 to /28, such as 10.88.0.0/16");
 			break;
+		case KEY_SUBNET6:
+			snprintf(buffer, size, "an IPv6 network from /8 to /96, such as fd6c:7474:6c65::/64, or 'none'");
+			break;
 		default:
 			snprintf(buffer, size, key->type == KEY_NAME ? "a name" : "text");
 			break;
@@ -273,51 +276,82 @@ read_path(const Key *key, const Node *node, const char *path, void *field, Diagn
 	free(normal);
 }
 
-/* "A.B.C.D/BITS", with 8 to 28 bits. */
+/* "ADDRESS/BITS", with 8 to most_bits bits. ret_address: 4 or 16 bytes in network order, by the family. */
 static bool
-parse_subnet(const char *text, uint32_t *ret_host, unsigned *ret_bits)
+parse_network(int family, const char *text, unsigned most_bits, void *ret_address, unsigned *ret_bits)
 {
-	char address_text[INET_ADDRSTRLEN];
+	char address_text[INET6_ADDRSTRLEN];
 	const char *slash = strchr(text, '/');
-	struct in_addr address;
 	unsigned bits = 0;
 
-	if (slash == NULL || slash - text >= INET_ADDRSTRLEN || strlen(slash + 1) < 1 || strlen(slash + 1) > 2 ||
+	if (slash == NULL || slash - text >= INET6_ADDRSTRLEN || strlen(slash + 1) < 1 || strlen(slash + 1) > 2 ||
 		strspn(slash + 1, "0123456789") != strlen(slash + 1))
 		return false;
 	memcpy(address_text, text, (size_t) (slash - text));
 	address_text[slash - text] = '\0';
 	for (const char *digit = slash + 1; *digit != '\0'; digit++)
 		bits = bits * 10 + (unsigned) (*digit - '0');
-	if (inet_pton(AF_INET, address_text, &address) != 1 || bits < 8 || bits > 28)
+	if (bits < 8 || bits > most_bits || inet_pton(family, address_text, ret_address) != 1)
 		return false;
-	*ret_host = ntohl(address.s_addr);
 	*ret_bits = bits;
 	return true;
 }
 
 static void
+refuse_address_inside(const Node *node, const char *path, int family, const void *network, unsigned bits,
+					  DiagnosticList *diagnostics)
+{
+	char suggested[INET6_ADDRSTRLEN];
+
+	inet_ntop(family, network, suggested, sizeof(suggested));
+	diagnostic_add(diagnostics, node->mark, path, "%s is an address inside a network; did you mean %s/%u?", node->text,
+				   suggested, bits);
+}
+
+static void
 read_subnet(const Key *key, const Node *node, const char *path, void *target, DiagnosticList *diagnostics)
 {
+	struct in_addr address;
 	unsigned bits;
 	uint32_t host;
 
-	if (!parse_subnet(node->text, &host, &bits))
+	if (!parse_network(AF_INET, node->text, 28, &address, &bits))
 	{
 		refuse_expecting(key, node, path, diagnostics);
 		return;
 	}
+	host = ntohl(address.s_addr);
 	if ((host & (UINT32_MAX >> bits)) != 0)
 	{
-		struct in_addr network = {htonl(host & ~(UINT32_MAX >> bits))};
-		char suggested[INET_ADDRSTRLEN];
-
-		inet_ntop(AF_INET, &network, suggested, sizeof(suggested));
-		diagnostic_add(diagnostics, node->mark, path, "%s is an address inside a network; did you mean %s/%u?",
-					   node->text, suggested, bits);
+		address.s_addr = htonl(host & ~(UINT32_MAX >> bits));
+		refuse_address_inside(node, path, AF_INET, &address, bits, diagnostics);
 		return;
 	}
 	*(uint32_t *) ((char *) target + key->offset) = host;
+	*(unsigned *) ((char *) target + key->count_offset) = bits;
+}
+
+static void
+read_subnet6(const Key *key, const Node *node, const char *path, void *target, DiagnosticList *diagnostics)
+{
+	unsigned char address[16] = {0};
+	unsigned char network[16] = {0};
+	unsigned bits = 0;
+
+	if (strcmp(node->text, "none") != 0 && !parse_network(AF_INET6, node->text, 96, address, &bits))
+	{
+		refuse_expecting(key, node, path, diagnostics);
+		return;
+	}
+	memcpy(network, address, bits / 8);
+	if (bits % 8 != 0)
+		network[bits / 8] = (unsigned char) (address[bits / 8] & (0xff << (8 - bits % 8)));
+	if (memcmp(network, address, sizeof(network)) != 0)
+	{
+		refuse_address_inside(node, path, AF_INET6, network, bits, diagnostics);
+		return;
+	}
+	memcpy((char *) target + key->offset, network, sizeof(network));
 	*(unsigned *) ((char *) target + key->count_offset) = bits;
 }
 
@@ -377,6 +411,9 @@ value_read_scalar(const Key *key, const Node *node, const char *path, void *targ
 			break;
 		case KEY_SUBNET:
 			read_subnet(key, node, path, target, diagnostics);
+			break;
+		case KEY_SUBNET6:
+			read_subnet6(key, node, path, target, diagnostics);
 			break;
 		case KEY_WORD:
 			read_word(key, node, path, field, diagnostics);

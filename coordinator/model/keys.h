@@ -31,6 +31,7 @@ typedef enum KeyType
 	KEY_HOST_PATH,	 /* char[bytes]: an absolute path on the host */
 	KEY_WORD,		 /* char[bytes]: what `check` accepts */
 	KEY_SUBNET,		 /* uint32_t in host byte order, and the prefix length at count_offset (unsigned) */
+	KEY_SUBNET6,	 /* unsigned char[16], and the prefix length at count_offset (unsigned); 0: "none" */
 	KEY_NOT_OFFERED	 /* a key of lttle that this version does not have */
 } KeyType;
 

@@ -30,6 +30,7 @@ print_type(const Key *key, Text *out)
 		[KEY_HOST_PATH] = "absolute path",
 		[KEY_WORD] = "text",
 		[KEY_SUBNET] = "IPv4 network",
+		[KEY_SUBNET6] = "IPv6 network or `none`",
 	};
 	size_t count = 0;
 
@@ -69,6 +70,9 @@ print_range(const Key *key, Text *out)
 			break;
 		case KEY_SUBNET:
 			text_append(out, "/8 to /28");
+			break;
+		case KEY_SUBNET6:
+			text_append(out, "/8 to /96");
 			break;
 		case KEY_MAP_LIST:
 		case KEY_NAMED_MAPS:

@@ -29,25 +29,27 @@ typedef struct Settings
 	char name_prefix[16];	   /* name-prefix: lttle; cgroups, links, nft tables; [a-z][a-z0-9]{0,7} */
 	uint32_t subnet_address;   /* subnet: 10.88.0.0/16 */
 	unsigned subnet_bits;
-	LogLevel log_level;				/* log-level: info */
-	bool reclaim;					/* reclaim: true; give the memory of suspended machines back */
-	bool pin_images;				/* pin-images: true; keep a server's program files in memory once per host */
-	uint64_t hot_set_bytes;			/* hot-set: 4Mi; 0 keeps none */
-	ZramMode zram;					/* zram.mode: off */
-	uint64_t zram_bytes;			/* zram.size: 0 is twice the host's memory */
-	unsigned memory_pressure_limit; /* pressure.memory-pressure-limit: 10 percent of the time; 100: never */
-	unsigned memory_available_min;	/* pressure.memory-available-min: 5 percent; 0: never */
-	unsigned swap_used_limit;		/* pressure.swap-used-limit: 90 percent; 100: never */
-	uint64_t prepare_timeout_ms;	/* prepare-timeout: 5s; how long the extension may take to answer PREPARE */
-	uint64_t freeze_timeout_ms;		/* freeze-timeout: 2s */
-	uint64_t boot_timeout_ms;		/* boot-timeout: 5m; from launch to ready */
-	uint64_t stop_timeout_ms;		/* stop-timeout: 30s; then SIGKILL */
-	uint64_t restart_delay_ms;		/* restart-delay: 500ms; doubled after each crash ... */
-	uint64_t restart_delay_max_ms;	/* restart-delay-max: 1m; ... up to this */
-	char criu[256];					/* criu: the program; empty: found by itself */
-	unsigned max_boots;				/* max-boots: 4; cold starts at a time, the rest wait in order */
-	unsigned max_resumes;			/* max-resumes: 4; restores from disk at a time, the rest wait in order */
-	uint64_t defer_accept_seconds;	/* defer-accept: 60s; how long a silent new connection is kept from the server */
+	unsigned char subnet6_address[16]; /* subnet6: fd6c:7474:6c65::/64; network byte order */
+	unsigned subnet6_bits;			   /* 0: none */
+	LogLevel log_level;				   /* log-level: info */
+	bool reclaim;					   /* reclaim: true; give the memory of suspended machines back */
+	bool pin_images;				   /* pin-images: true; keep a server's program files in memory once per host */
+	uint64_t hot_set_bytes;			   /* hot-set: 4Mi; 0 keeps none */
+	ZramMode zram;					   /* zram.mode: off */
+	uint64_t zram_bytes;			   /* zram.size: 0 is twice the host's memory */
+	unsigned memory_pressure_limit;	   /* pressure.memory-pressure-limit: 10 percent of the time; 100: never */
+	unsigned memory_available_min;	   /* pressure.memory-available-min: 5 percent; 0: never */
+	unsigned swap_used_limit;		   /* pressure.swap-used-limit: 90 percent; 100: never */
+	uint64_t prepare_timeout_ms;	   /* prepare-timeout: 5s; how long the extension may take to answer PREPARE */
+	uint64_t freeze_timeout_ms;		   /* freeze-timeout: 2s */
+	uint64_t boot_timeout_ms;		   /* boot-timeout: 5m; from launch to ready */
+	uint64_t stop_timeout_ms;		   /* stop-timeout: 30s; then SIGKILL */
+	uint64_t restart_delay_ms;		   /* restart-delay: 500ms; doubled after each crash ... */
+	uint64_t restart_delay_max_ms;	   /* restart-delay-max: 1m; ... up to this */
+	char criu[256];					   /* criu: the program; empty: found by itself */
+	unsigned max_boots;				   /* max-boots: 4; cold starts at a time, the rest wait in order */
+	unsigned max_resumes;			   /* max-resumes: 4; restores from disk at a time, the rest wait in order */
+	uint64_t defer_accept_seconds;	   /* defer-accept: 60s; how long a silent new connection is kept from the server */
 } Settings;
 
 void settings_defaults(Settings *ret_settings);

@@ -35,6 +35,28 @@ test_plan(void **state)
 	assert_string_equal(text, "10.88.1.45");
 }
 
+/* The machine's IPv4 address is the last of its IPv6 address, in whatever network. */
+static void
+test_ipv6(void **state)
+{
+	HostLayout both = layout;
+	MachineNetwork network;
+	char text[46];
+
+	(void) state;
+	assert_int_equal(network_plan(&both, "x", 300, &network, NULL), 0);
+	assert_false(network.has_ipv6);
+	network_format_address6(&network, text);
+	assert_string_equal(text, "");
+	both.subnet6_bits = 64;
+	memcpy(both.subnet6_address, "\xfd\x6ctt\x6c\x65\0\1", 8);
+	assert_int_equal(network_plan(&both, "x", 300, &network, NULL), 0);
+	assert_true(network.has_ipv6);
+	network_format_address6(&network, text);
+	assert_string_equal(text, "fd6c:7474:6c65:1::a58:12d");
+	assert_memory_equal(network.gateway6 + 12, "\x0a\x58\0\1", 4);
+}
+
 /* The last address of the subnet is the broadcast address; no machine may get it, nor one outside. */
 static void
 test_subnet_has_an_end(void **state)
@@ -83,6 +105,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plan),
+		cmocka_unit_test(test_ipv6),
 		cmocka_unit_test(test_subnet_has_an_end),
 		cmocka_unit_test(test_names),
 	};

@@ -74,6 +74,8 @@ assert_defaults(const Settings *settings)
 	assert_string_equal(settings->name_prefix, "lttle");
 	assert_int_equal(settings->subnet_address, 0x0a580000);
 	assert_int_equal(settings->subnet_bits, 16);
+	assert_memory_equal(settings->subnet6_address, "\xfd\x6ctt\x6c\x65\0\0\0\0\0\0\0\0\0", 16);
+	assert_int_equal(settings->subnet6_bits, 64);
 	assert_int_equal(settings->log_level, LOG_LEVEL_INFO);
 	assert_true(settings->reclaim);
 	assert_true(settings->pin_images);
@@ -118,6 +120,7 @@ test_every_key(void **state)
 				  "socket-group: staff\n"
 				  "name-prefix: lt2\n"
 				  "subnet: 172.16.32.0/20\n"
+				  "subnet6: fd00:1:2:3:4::/78\n"
 				  "log-level: debug\n"
 				  "reclaim: false\n"
 				  "pin-images: false\n"
@@ -140,6 +143,8 @@ test_every_key(void **state)
 	assert_string_equal(settings.name_prefix, "lt2");
 	assert_true(settings.subnet_address == UINT32_C(0xac102000));
 	assert_int_equal(settings.subnet_bits, 20);
+	assert_memory_equal(settings.subnet6_address, "\xfd\0\0\1\0\2\0\3\0\4\0\0\0\0\0", 16);
+	assert_int_equal(settings.subnet6_bits, 78);
 	assert_int_equal(settings.log_level, LOG_LEVEL_DEBUG);
 	assert_false(settings.reclaim);
 	assert_false(settings.pin_images);
@@ -204,7 +209,7 @@ test_refused(void **state)
 		{"{}\n---\n{}\n", "f:3:1: the settings are one document"},
 		{"reclaim: [\n", "f:2:1: is not valid YAML: did not find expected node content"},
 		{"run-dir: /x\n", "f:1:1: unknown key 'run-dir'; known keys: state-directory, run-directory, socket, "
-						  "socket-group, name-prefix, subnet, log-level, reclaim, pin-images, hot-set, zram, "
+						  "socket-group, name-prefix, subnet, subnet6, log-level, reclaim, pin-images, hot-set, zram, "
 						  "pressure, prepare-timeout, freeze-timeout, boot-timeout, stop-timeout, restart-delay, "
 						  "restart-delay-max, criu, max-boots, max-resumes, defer-accept"},
 		{"log_level: info\n", "f:1:1: unknown key 'log_level'; did you mean 'log-level'?"},
@@ -231,6 +236,14 @@ test_refused(void **state)
 		 "f:1:9: subnet: must be an IPv4 network from /8 to /28, such as 10.88.0.0/16, but is '10.88.1.300/16'"},
 		{"subnet: 10.88.3.1/16\n",
 		 "f:1:9: subnet: 10.88.3.1/16 is an address inside a network; did you mean 10.88.0.0/16?"},
+		{"subnet6: off\n", "f:1:10: subnet6: must be an IPv6 network from /8 to /96, such as fd6c:7474:6c65::/64, or "
+						   "'none', but is 'off'"},
+		{"subnet6: fd00::/97\n", "f:1:10: subnet6: must be an IPv6 network from /8 to /96, such as "
+								 "fd6c:7474:6c65::/64, or 'none', but is 'fd00::/97'"},
+		{"subnet6: 10.88.0.0/16\n", "f:1:10: subnet6: must be an IPv6 network from /8 to /96, such as "
+									"fd6c:7474:6c65::/64, or 'none', but is '10.88.0.0/16'"},
+		{"subnet6: fd00:1::7:0/65\n",
+		 "f:1:10: subnet6: fd00:1::7:0/65 is an address inside a network; did you mean fd00:1::/65?"},
 		{"log-level: loud\n", "f:1:12: log-level: must be 'error', 'warning', 'info' or 'debug', but is 'loud'"},
 		{"reclaim: yes\n", "f:1:10: reclaim: must be true or false, but is 'yes'"},
 		{"pin-images: \"true\"\n", "f:1:13: pin-images: must be true or false, but is 'true'"},
@@ -295,6 +308,7 @@ test_reference_page_names_every_key(void **state)
 		"socket-group",
 		"name-prefix",
 		"subnet",
+		"subnet6",
 		"log-level",
 		"reclaim",
 		"pin-images",
