@@ -82,6 +82,17 @@ join_address6(const HostLayout *layout, uint32_t address, unsigned char ret_addr
 	memcpy(ret_address6 + 12, &network_order, 4);
 }
 
+void
+network_format_subnet6(const HostLayout *layout, char text[50])
+{
+	unsigned char joined[16];
+	char address[INET6_ADDRSTRLEN] = "";
+
+	join_address6(layout, layout->subnet_address, joined);
+	inet_ntop(AF_INET6, joined, address, sizeof(address));
+	snprintf(text, 50, "%s/%u", address, 96 + layout->subnet_bits);
+}
+
 /* Locally administered, and told by the machine's address, so that both ends know each other without ARP. */
 static void
 hardware_address(const MachineNetwork *network, uint8_t side, uint8_t hardware[LINK_ADDRESS_BYTES])

@@ -62,6 +62,9 @@ int network_guard_subnet(const HostLayout *layout, bool guarded, Error *err) MUS
 /* Writes "10.88.0.5" into text of at least 16 bytes. */
 void network_format_address(uint32_t address, char text[16]);
 
+/* The part of the IPv6 network in which the machines are: "fd6c:7474:6c65::a58:0/112", into at least 50 bytes. */
+void network_format_subnet6(const HostLayout *layout, char text[50]);
+
 /* Writes "fd6c:7474:6c65::a58:5", or nothing for a machine without, into text of at least 46 bytes. */
 void network_format_address6(const MachineNetwork *network, char text[46]);
 

@@ -22,6 +22,33 @@ static const char chains[] = "chain input { type filter hook input priority 0; p
 							 "chain forward { type filter hook forward priority 0; policy accept;\n"
 							 "ip saddr %s ip daddr %s reject with icmp type admin-prohibited\n}\n";
 
+/*
+ * IPv6 lets any program send from an address that is not its own (IPV6_FREEBIND), so it is the link that tells who
+ * sends, and nothing passes that comes from elsewhere.
+ */
+static void
+append_table6(Text *script, const HostLayout *layout)
+{
+	const char *prefix = layout->name_prefix;
+	char subnet[50];
+
+	network_format_subnet6(layout, subnet);
+	text_printf(script,
+				"table ip6 %s_wall {\nchain input { type filter hook input priority 0; policy accept;\n"
+				"iifname != \"%s*\" accept\n"
+				"ip6 saddr != %s drop\n"
+				"meta l4proto { tcp, udp } th dport 53 accept\n"
+				"tcp flags & (syn | ack) == syn reject with tcp reset\n"
+				"meta l4proto != { tcp, ipv6-icmp } reject\n}\n",
+				prefix, prefix, subnet);
+	text_printf(script,
+				"chain forward { type filter hook forward priority 0; policy accept;\n"
+				"iifname != \"%s*\" accept\n"
+				"ip6 saddr != %s drop\n"
+				"ip6 daddr %s reject with icmpv6 type admin-prohibited\n}\n}\n",
+				prefix, subnet, subnet);
+}
+
 static int
 run(const char *script, Error *err)
 {
@@ -47,6 +74,9 @@ static void
 append_remove(Text *script, const HostLayout *layout)
 {
 	text_printf(script, "add table ip %s_wall\ndelete table ip %s_wall\n", layout->name_prefix, layout->name_prefix);
+	if (layout->subnet6_bits != 0)
+		text_printf(script, "add table ip6 %s_wall\ndelete table ip6 %s_wall\n", layout->name_prefix,
+					layout->name_prefix);
 }
 
 int
@@ -62,6 +92,8 @@ network_wall_raise(const HostLayout *layout, Error *err)
 	text_printf(&script, "table ip %s_wall {\n", layout->name_prefix);
 	text_printf(&script, chains, subnet, subnet, subnet);
 	text_append(&script, "}\n");
+	if (layout->subnet6_bits != 0)
+		append_table6(&script, layout);
 	return run(script.data, err);
 }
 

@@ -1,7 +1,7 @@
 /*
- * What machines may not open: connections to the host itself, and to each other. One nftables table of the host for all
- * machines of a coordinator, without connection tracking: it looks at where a packet comes from, which a machine cannot
- * forge, and at whether it opens something. Clients of the machines are not touched.
+ * What machines may not open: connections to the host itself, and to each other. One nftables table of the host and
+ * family for all machines of a coordinator, without connection tracking: it looks at where a packet comes from, which a
+ * machine cannot forge, and at whether it opens something. Clients of the machines are not touched.
  */
 #ifndef HOST_NETWORK_WALL_H
 #define HOST_NETWORK_WALL_H

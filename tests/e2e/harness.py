@@ -75,7 +75,7 @@ def leftovers(prefix, root):
         if name.startswith(prefix) and name[len(prefix):].isdigit():
             found.append(f"link {name}")
     for line in subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout.splitlines():
-        if line == f"table ip {prefix}_wall":
+        if line in (f"table ip {prefix}_wall", f"table ip6 {prefix}_wall"):
             found.append(line)
     for line in subprocess.run(["ip", "-o", "route"], capture_output=True, text=True).stdout.splitlines():
         if f"dev {prefix}" in line:
@@ -262,7 +262,8 @@ class Coordinator:
 
     def expected(self, line):
         """What a coordinator has while it runs, machines or not."""
-        return line in (f"mount {self.run}/m", f"table ip {self.prefix}_wall") or line.endswith(f"/{self.prefix}/pinned")
+        mine = (f"mount {self.run}/m", f"table ip {self.prefix}_wall", f"table ip6 {self.prefix}_wall")
+        return line in mine or line.endswith(f"/{self.prefix}/pinned")
 
     # -- lttle --
 

@@ -27,7 +27,10 @@
 #include "host/network_wall.h"
 #include "root/fixture_janitor.h"
 
-static HostLayout layout = {.subnet_address = 0x0a630000 /* 10.99.0.0 */, .subnet_bits = 24};
+static HostLayout layout = {.subnet_address = 0x0a630000 /* 10.99.0.0 */,
+							.subnet_bits = 24,
+							.subnet6_address = {0xfd, 0x6c},
+							.subnet6_bits = 64};
 static MachineNetwork network;
 
 static void
@@ -95,8 +98,8 @@ look_inside(void *context, Error *err)
 	const char *path = context;
 	const char *const argv[] = {"sh", "-c",
 								"ip -4 -o addr show dev eth0 | sed 's/ \\+/ /g' | cut -d' ' -f4; ip route; "
-								"ip neigh | cut -d' ' -f1-3,6; cat /proc/sys/net/ipv4/tcp_ehash_entries; "
-								"cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6; ip -o link show lo | grep -c LOWER_UP",
+								"ip -4 neigh | cut -d' ' -f1-3,6; cat /proc/sys/net/ipv4/tcp_ehash_entries; "
+								"ip -o link show lo | grep -c LOWER_UP",
 								NULL};
 	_cleanup_free_ char *output = NULL;
 	_cleanup_file_ FILE *file = NULL;
@@ -134,15 +137,137 @@ test_what_is_made(void **state)
 	check(file_read(path, 4096, &found, NULL, &err), &err);
 	snprintf(expected, sizeof(expected),
 			 "%s/32\ndefault via %s dev eth0 proto static src %s \n%s dev eth0 proto static scope link src %s \n"
-			 "%s dev eth0 PERMANENT\n512\n1\n1\n",
+			 "%s dev eth0 PERMANENT\n512\n1\n",
 			 address, gateway, address, gateway, address, gateway);
 	assert_string_equal(found, expected);
 
 	snprintf(command, sizeof(command), "ip route show dev %s", network.host_link);
 	snprintf(expected, sizeof(expected), "%s proto static scope link src %s \n", address, gateway);
 	assert_shell(command, expected);
-	snprintf(command, sizeof(command), "ip neigh show dev %s | grep -c 'lladdr .* PERMANENT'", network.host_link);
+	snprintf(command, sizeof(command), "ip -4 neigh show dev %s | grep -c 'lladdr .* PERMANENT'", network.host_link);
 	assert_shell(command, "1\n");
+}
+
+/* Runs a command in the machine's namespace and compares what it prints. */
+static int
+compare_inside(void *context, Error *err)
+{
+	const char *const *command_and_expected = context;
+	const char *const argv[] = {"sh", "-c", command_and_expected[0], NULL};
+	_cleanup_free_ char *output = NULL;
+	int result;
+
+	if (enter() < 0)
+		return error_set_errno(err, errno, "setns");
+	result = process_run(argv, 20000, &output, err);
+	if (result == 0 && strcmp(output, command_and_expected[1]) != 0)
+		return error_set(err, -EBADMSG, "'%s' is not '%s'", output, command_and_expected[1]);
+	return result;
+}
+
+static void
+assert_inside(const char *command, const char *expected)
+{
+	const char *context[] = {command, expected};
+	Error err = {0};
+
+	check(process_run_function(compare_inside, context, &err), &err);
+}
+
+#define GATEWAY6 "fd6c::a63:1"
+#define MACHINE6 "fd6c::a63:8"
+
+/* No address of its own making, nobody asked for a router, no neighbour ever looked for. */
+static void
+test_ipv6_is_made(void **state)
+{
+	char command[400];
+	Error err = {0};
+
+	(void) state;
+	check(network_create(&network, &err), &err);
+	assert_inside("ip -6 -o addr show dev eth0 | sed 's/ \\+/ /g' | cut -d' ' -f4,7; "
+				  "ip -6 route show table main | sed 's/ pref .*//'; ip -6 neigh | cut -d' ' -f1-3,6; "
+				  "cd /proc/sys/net/ipv6/conf/eth0 && cat accept_ra autoconf router_solicitations accept_dad",
+				  MACHINE6 "/128 nodad\n" GATEWAY6 " dev eth0 proto static metric 1024\ndefault via " GATEWAY6
+						   " dev eth0 proto static metric 1024\n" GATEWAY6 " dev eth0 PERMANENT\n0\n0\n0\n0\n");
+	snprintf(command, sizeof(command),
+			 "ip -6 -o addr show dev %s | sed 's/ \\+/ /g' | cut -d' ' -f4; ip -6 route show dev %s table main |"
+			 " cut -d' ' -f1; ip -6 neigh show dev %s | grep -c 'lladdr .* PERMANENT'",
+			 network.host_link, network.host_link, network.host_link);
+	assert_shell(command, GATEWAY6 "/128\n" MACHINE6 "\n1\n");
+}
+
+static void
+test_ipv6_goes_through(void **state)
+{
+	struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_port = htons(5432)};
+	struct sockaddr_in6 peer = {0};
+	socklen_t peer_length = sizeof(peer);
+	_cleanup_fd_ int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	_cleanup_fd_ int listener = -1;
+	_cleanup_fd_ int client = -1;
+	_cleanup_fd_ int server = -1;
+	char text[INET6_ADDRSTRLEN];
+	char buffer[8] = "";
+	Error err = {0};
+
+	(void) state;
+	check(network_create(&network, &err), &err);
+	assert_true(home >= 0);
+	assert_int_equal(enter(), 0);
+	listener = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(setns(home, CLONE_NEWNET), 0);
+	assert_int_equal(bind(listener, (struct sockaddr *) &name, sizeof(name)), 0);
+	assert_int_equal(listen(listener, 5), 0);
+
+	client = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	memcpy(&name.sin6_addr, network.address6, sizeof(name.sin6_addr));
+	assert_int_equal(connect(client, (struct sockaddr *) &name, sizeof(name)), 0);
+	server = accept4(listener, (struct sockaddr *) &peer, &peer_length, SOCK_CLOEXEC);
+	assert_true(server >= 0);
+	inet_ntop(AF_INET6, &peer.sin6_addr, text, sizeof(text));
+	assert_string_equal(text, GATEWAY6);
+	assert_int_equal(write(server, "ping", 4), 4);
+	assert_int_equal(recv(client, buffer, 4, MSG_WAITALL), 4);
+	assert_string_equal(buffer, "ping");
+}
+
+static void
+test_without_ipv6(void **state)
+{
+	HostLayout only_v4 = layout;
+	char command[100];
+	Error err = {0};
+
+	(void) state;
+	only_v4.subnet6_bits = 0;
+	check(network_plan(&only_v4, "ns.machine", 7, &network, &err), &err);
+	check(network_create(&network, &err), &err);
+	assert_inside("cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6; ip -6 addr show dev eth0", "1\n");
+	snprintf(command, sizeof(command), "cat /proc/sys/net/ipv6/conf/%s/disable_ipv6", network.host_link);
+	assert_shell(command, "1\n");
+}
+
+/* Refused here, not sent by the default route; a machine's own route is the longer one. Twice is no error. */
+static void
+test_guarded_subnets(void **state)
+{
+	Error err = {0};
+
+	(void) state;
+	assert_shell("ip link set lo up", "");
+	for (int i = 0; i < 2; i++)
+		check(network_guard_subnet(&layout, true, &err), &err);
+	check(network_create(&network, &err), &err);
+	assert_shell("ip route show type unreachable; ip -6 route show type unreachable | sed 's/ pref .*//'",
+				 "unreachable 10.99.0.0/24 proto static scope link metric 4294967295 \n"
+				 "unreachable fd6c::a63:0/120 dev lo proto static metric 4294967295\n");
+	assert_shell("ip -6 route get " MACHINE6 " | grep -c ' dev lth7 '; ip -6 route get fd6c::a63:9 2>&1 | cut -d: -f2",
+				 "1\n No route to host\n");
+	for (int i = 0; i < 2; i++)
+		check(network_guard_subnet(&layout, false, &err), &err);
+	assert_shell("ip route show type unreachable; ip -6 route show type unreachable", "");
 }
 
 /* A connection right after the creation: a lost first packet would cost a second. */
@@ -272,7 +397,7 @@ test_failure_leaves_nothing(void **state)
 
 /* A socket made in the machine's namespace, or in the host's when there is no machine. */
 static int
-socket_in(const MachineNetwork *machine)
+socket_in(const MachineNetwork *machine, int family)
 {
 	_cleanup_fd_ int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	_cleanup_fd_ int namespace_fd = -1;
@@ -286,18 +411,19 @@ socket_in(const MachineNetwork *machine)
 		check(network_open_namespace(machine, &namespace_fd, &err), &err);
 		assert_int_equal(setns(namespace_fd, CLONE_NEWNET), 0);
 	}
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(setns(home, CLONE_NEWNET), 0);
 	assert_true(fd >= 0);
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)), 0);
 	return fd;
 }
 
+/* Of both families. */
 static int
 listen_in(const MachineNetwork *machine, uint16_t port)
 {
-	struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port)};
-	int fd = socket_in(machine);
+	struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	int fd = socket_in(machine, AF_INET6);
 
 	assert_int_equal(bind(fd, (struct sockaddr *) &name, sizeof(name)), 0);
 	assert_int_equal(listen(fd, 16), 0);
@@ -309,8 +435,29 @@ static int
 connect_from(const MachineNetwork *machine, uint32_t address, uint16_t port)
 {
 	struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(address)};
-	_cleanup_fd_ int fd = socket_in(machine);
+	_cleanup_fd_ int fd = socket_in(machine, AF_INET);
 
+	return connect(fd, (struct sockaddr *) &name, sizeof(name)) < 0 ? errno : 0;
+}
+
+/* source: NULL, or an address that need not be the machine's own. */
+static int
+connect6_from(const MachineNetwork *machine, const unsigned char address[16], uint16_t port, const char *source)
+{
+	struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	struct sockaddr_in6 own = {.sin6_family = AF_INET6};
+	struct timeval patience = {.tv_sec = 1};
+	_cleanup_fd_ int fd = socket_in(machine, AF_INET6);
+	int on = 1;
+
+	memcpy(&name.sin6_addr, address, sizeof(name.sin6_addr));
+	if (source != NULL)
+	{
+		assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof(on)), 0);
+		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)), 0);
+		assert_int_equal(inet_pton(AF_INET6, source, &own.sin6_addr), 1);
+		assert_int_equal(bind(fd, (struct sockaddr *) &own, sizeof(own)), 0);
+	}
 	return connect(fd, (struct sockaddr *) &name, sizeof(name)) < 0 ? errno : 0;
 }
 
@@ -358,15 +505,61 @@ test_wall(void **state)
 	check(network_remove(&other, &err), &err);
 }
 
+/* As above; and a machine can send from an address that is not its own (IPV6_FREEBIND), which opens it nothing. */
+static void
+test_wall_of_ipv6(void **state)
+{
+	_cleanup_fd_ int neighbours = -1;
+	_cleanup_fd_ int hosts = -1;
+	_cleanup_fd_ int resolver = -1;
+	MachineNetwork other;
+	Error err = {0};
+
+	(void) state;
+	check(network_plan(&layout, "ns.other", 8, &other, &err), &err);
+	check(network_create(&network, &err), &err);
+	check(network_create(&other, &err), &err);
+	check(file_write("/proc/sys/net/ipv6/conf/all/forwarding", "1", &err), &err);
+	assert_shell("ip link set lo up", "");
+	neighbours = listen_in(&other, 5432);
+	hosts = listen_in(NULL, 7777);
+	resolver = listen_in(NULL, 53);
+	assert_int_equal(connect6_from(&network, other.address6, 5432, NULL), 0);
+	assert_int_equal(connect6_from(&network, network.gateway6, 7777, NULL), 0);
+
+	check(network_wall_raise(&layout, &err), &err);
+	assert_int_equal(connect6_from(&network, other.address6, 5432, NULL), EACCES);
+	assert_int_equal(connect6_from(&network, other.address6, 5432, "fd99::1"), EINPROGRESS);
+	assert_int_equal(connect6_from(&network, network.gateway6, 7777, NULL), ECONNREFUSED);
+	assert_int_equal(connect6_from(&network, network.gateway6, 7777, "fd99::1"), EINPROGRESS);
+	assert_int_equal(connect6_from(&network, network.gateway6, 53, NULL), 0);
+	assert_int_equal(connect6_from(NULL, other.address6, 5432, NULL), 0);
+	assert_int_equal(connect6_from(NULL, network.gateway6, 7777, NULL), 0);
+	for (int again = 0; again < 2; again++)
+		check(network_wall_remove(&layout, &err), &err);
+	assert_shell("nft list tables", "");
+	check(network_remove(&other, &err), &err);
+	check(file_write("/proc/sys/net/ipv6/conf/all/forwarding", "0", &err), &err);
+}
+
 #define with_plan(test) cmocka_unit_test_setup_teardown(test, plan, clean)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		with_plan(test_what_is_made),  with_plan(test_tcp_goes_through), with_plan(test_leftovers_are_replaced),
-		with_plan(test_nothing_stays), with_plan(test_two_machines),	 with_plan(test_failure_leaves_nothing),
+		with_plan(test_what_is_made),
+		with_plan(test_ipv6_is_made),
+		with_plan(test_ipv6_goes_through),
+		with_plan(test_without_ipv6),
+		with_plan(test_guarded_subnets),
+		with_plan(test_tcp_goes_through),
+		with_plan(test_leftovers_are_replaced),
+		with_plan(test_nothing_stays),
+		with_plan(test_two_machines),
+		with_plan(test_failure_leaves_nothing),
 		with_plan(test_wall),
+		with_plan(test_wall_of_ipv6),
 	};
 
 	if (janitor_start("network") < 0)
