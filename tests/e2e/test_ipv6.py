@@ -1,11 +1,14 @@
 """A machine's IPv6 address: served awake, asleep in memory and on disk like the other one, by sessions and new clients."""
 
 import errno
+import os
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
+from pathlib import Path
 
 import harness
 import psycopg2
@@ -145,3 +148,24 @@ def test_a_coordinator_that_comes_anew_keeps_it(server, phase):
     sleep(server, phase)
     assert rows(session, "SELECT n FROM mine") == [(7,)]
     session.close()
+
+
+@pytest.mark.parametrize(("phase", "comes_back"), [("suspended", "stopped"), ("hibernated", "hibernated")])
+def test_after_a_reboot_a_client_brings_it_back(server, phase, comes_back):
+    """As far as the machine can tell: neither its processes nor its network are there any more."""
+    server.query("CREATE TABLE IF NOT EXISTS kept AS SELECT 42 AS n")
+    sleep(server, phase)
+    state = server.get()
+    server.host.kill()
+    if state["pid"]:
+        os.kill(state["pid"], signal.SIGKILL)
+        for freezer in (f for base in harness.cgroup_roots() for f in base.glob(f"{server.host.prefix}/*/cgroup.freeze")):
+            freezer.write_text("0")
+        wait_until("its first process to be gone", lambda: harness.process_start_time(state["pid"]) is None)
+    subprocess.run(["ip", "link", "delete", state["host-link"]], check=True)
+    (pin,) = (server.host.run / "netns").iterdir()
+    subprocess.run(["umount", "--lazy", pin], check=True)
+    server.host.start()
+    wait_until("it to be reachable", lambda: server.phase() == comes_back and Path(f"/sys/class/net/{state['host-link']}").exists())
+    assert query6(server, "SELECT n FROM kept") == [(42,)]
+    assert "[fd6c:7474:6c65::" in server.get()["woken-by"] or comes_back == "stopped"
