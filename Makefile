@@ -10,13 +10,14 @@
 # make bench        figures for the README, from one run on this machine
 # make lint         formatting, static analysis, include rules
 # make asan         unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+# make valgrind     the extension's TAP tests, PostgreSQL under valgrind
 # make fuzz         the fuzzers, a minute each (SECONDS=…)
 # make reference    print docs/reference/ anew from the tables in the code
 # make install-coordinator  install lttled, lttle, the service and the completion below $(prefix)
 
 PG_CONFIG ?= pg_config
 
-OWN_TARGETS = setup coordinator image demo test torture bench lint asan fuzz reference install-coordinator clean-coordinator help
+OWN_TARGETS = setup coordinator image demo test torture bench lint asan fuzz valgrind reference install-coordinator clean-coordinator help
 
 # A bare machine has no pg_config yet, and none of these needs it.
 ifneq ($(filter-out $(OWN_TARGETS),$(or $(MAKECMDGOALS),all)),)
@@ -61,6 +62,9 @@ asan:
 # tests/run fuzzes for seconds; this takes longer.
 fuzz:
 	@tests/fuzz/run $(or $(SECONDS),60)
+
+valgrind:
+	@tools/pg-matrix --valgrind
 
 reference: coordinator
 	@tools/reference
