@@ -24,6 +24,8 @@
 #include "flash_worker.h"
 #include "settings.h"
 
+#include "lttle/activity_slot.h"
+
 static LttleActivityHeader *page = NULL;
 static LttleActivitySlot *slots = NULL;
 static LttleActivitySlot *my_slot = NULL;
@@ -195,12 +197,7 @@ slot_give_back(int code pg_attribute_unused(), Datum arg pg_attribute_unused())
 	kind = atomic_load_explicit(&slot->kind, memory_order_relaxed);
 	if (kind == LTTLE_KIND_CLIENT || kind == LTTLE_KIND_WALSENDER)
 		atomic_store(&page->last_exit_ns, lttle_clock_now_ns());
-	atomic_store_explicit(&slot->pid, 0, memory_order_release);
-	atomic_thread_fence(memory_order_seq_cst);
-	atomic_store_explicit(&slot->state, LTTLE_STATE_FREE, memory_order_relaxed);
-	atomic_store_explicit(&slot->kind, LTTLE_KIND_NONE, memory_order_relaxed);
-	atomic_store_explicit(&slot->lock_count, 0, memory_order_relaxed);
-	atomic_store_explicit(&slot->wait_event_address, 0, memory_order_relaxed);
+	lttle_activity_slot_give_back(slot);
 }
 
 void
@@ -216,15 +213,9 @@ lttle_activity_claim(LttleActivityState state)
 	kind = process_get_kind();
 	my_state_is_fixed = kind_has_fixed_state(kind, &state);
 
-	atomic_store_explicit(&slot->kind, kind, memory_order_relaxed);
-	atomic_store_explicit(&slot->state, state, memory_order_relaxed);
-	atomic_store_explicit(&slot->lock_count, 0, memory_order_relaxed);
-	atomic_store_explicit(&slot->since_ns, lttle_clock_now_ns(), memory_order_relaxed);
-	atomic_store_explicit(&slot->statements, 0, memory_order_relaxed);
-	atomic_store_explicit(&slot->wait_event_address, (uint64) (uintptr_t) &MyProc->wait_event_info,
-						  memory_order_relaxed);
 	memset(slot->lock_name, 0, sizeof(slot->lock_name));
-	atomic_store_explicit(&slot->pid, (uint32) MyProcPid, memory_order_release);
+	lttle_activity_slot_take(slot, (uint32) MyProcPid, kind, state, lttle_clock_now_ns(),
+							 (uint64) (uintptr_t) &MyProc->wait_event_info);
 	my_slot = slot;
 	on_shmem_exit(slot_give_back, (Datum) 0);
 }
@@ -239,21 +230,14 @@ lttle_activity_set_state(LttleActivityState state)
 	}
 	if (my_state_is_fixed)
 		return;
-	/* The time first: a reader that sees the new state must not pair it with the old time. */
-	atomic_store_explicit(&my_slot->since_ns, lttle_clock_now_ns(), memory_order_relaxed);
-	atomic_store_explicit(&my_slot->state, state, memory_order_release);
+	lttle_activity_slot_set_state(my_slot, state, lttle_clock_now_ns());
 }
 
 void
 lttle_activity_count_statement(void)
 {
-	uint64 statements;
-
-	if (my_slot == NULL)
-		return;
-	/* Nobody else writes it: no need of an interlocked addition. */
-	statements = atomic_load_explicit(&my_slot->statements, memory_order_relaxed);
-	atomic_store_explicit(&my_slot->statements, statements + 1, memory_order_relaxed);
+	if (my_slot != NULL)
+		lttle_activity_slot_count_statement(my_slot);
 }
 
 void
@@ -335,17 +319,17 @@ bool
 lttle_activity_read(uint32 index, uint64 now_ns, ActivityReport *ret_report)
 {
 	LttleActivitySlot *slot = &slots[index];
-	uint32 pid = atomic_load_explicit(&slot->pid, memory_order_acquire);
+	LttleActivityReading reading;
 
-	if (pid == 0)
+	if (!lttle_activity_slot_read(slot, &reading))
 		return false;
 	memset(ret_report, 0, sizeof(*ret_report));
-	ret_report->pid = (int) pid;
-	ret_report->kind = atomic_load(&slot->kind);
-	ret_report->state = atomic_load_explicit(&slot->state, memory_order_acquire);
-	ret_report->since_ns = atomic_load(&slot->since_ns);
-	ret_report->statements = atomic_load(&slot->statements);
-	ret_report->lock_count = atomic_load(&slot->lock_count);
+	ret_report->pid = (int) reading.pid;
+	ret_report->kind = reading.kind;
+	ret_report->state = reading.state;
+	ret_report->since_ns = reading.since_ns;
+	ret_report->statements = reading.statements;
+	ret_report->lock_count = reading.lock_count;
 	memcpy(ret_report->lock_name, slot->lock_name, sizeof(ret_report->lock_name) - 1);
 	if (ret_report->kind == LTTLE_KIND_CLIENT || ret_report->kind == LTTLE_KIND_WALSENDER)
 		report_correct_session(ret_report, index);
@@ -353,5 +337,6 @@ lttle_activity_read(uint32 index, uint64 now_ns, ActivityReport *ret_report)
 			 proc_is_in_transaction(index))
 		ret_report->state = LTTLE_STATE_IN_TRANSACTION;
 	ret_report->busy = report_is_busy(ret_report, now_ns);
-	return atomic_load_explicit(&slot->pid, memory_order_acquire) == pid;
+	/* What PostgreSQL said of it meanwhile is of no use if the slot has changed hands. */
+	return atomic_load_explicit(&slot->pid, memory_order_acquire) == reading.pid;
 }

@@ -16,6 +16,11 @@
 #include "flash_worker.h"
 #include "settings.h"
 
+/* The activity page's mapping, and which slot is whose, come to each process by fork. */
+#ifdef EXEC_BACKEND
+#error "lttle_pg does not work with a PostgreSQL that is built with EXEC_BACKEND"
+#endif
+
 PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_init(void);
