@@ -1,5 +1,6 @@
 """What docs/security.md claims: who reaches which socket and file, and what a hostile machine or client can do."""
 
+import errno
 import os
 import random
 import socket
@@ -166,6 +167,14 @@ def test_it_opens_no_connection_to_the_host_or_to_a_neighbour(host, database):
     finally:
         listener.close()
         other.delete()
+
+
+def test_an_address_without_a_machine_is_refused_at_once(host, database):
+    """Rather than sent by the default route, to somebody who could answer in a deleted machine's name."""
+    unused = database.address.rsplit(".", 2)[0] + ".200.200"
+    with pytest.raises(OSError) as refused:
+        socket.create_connection((unused, 5432), timeout=60)
+    assert refused.value.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH), refused.value
 
 
 def test_links_cannot_be_planted_for_the_coordinator(host, database):
