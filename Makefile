@@ -4,7 +4,7 @@
 #   sudo make test    every test there is
 #
 # make setup        install what building, testing and running need (Debian packages); quick the second time
-# make coordinator  build lttled and lttle into build/coordinator
+# make coordinator  build lttled and lttle into build/coordinator; with FAULTS=1 for tests, into build/coordinator-faults
 # make image        build the image, offline, from Debian packages
 # make torture      clients of every kind against a machine that sleeps all the time; MINUTES=10 SEED=...
 # make bench        figures for the README, from one run on this machine

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 
 int
 file_read(const char *path, size_t max_bytes, char **ret_text, size_t *ret_bytes, Error *err)
@@ -115,6 +116,8 @@ file_replace(const char *path, const void *bytes, size_t size, mode_t mode, Erro
 	if ((size_t) snprintf(aside, sizeof(aside), "%s.new", path) >= sizeof(aside))
 		return error_set_errno(err, ENAMETOOLONG, "%s", path);
 	result = write_and_sync(aside, bytes, size, mode, err);
+	if (result == 0)
+		result = fault_hit(FAULT_FILE_WRITTEN, err);
 	if (result == 0 && rename(aside, path) < 0)
 		result = error_set_errno(err, errno, "%s: rename", aside);
 	if (result < 0)
@@ -122,7 +125,8 @@ file_replace(const char *path, const void *bytes, size_t size, mode_t mode, Erro
 		unlink(aside);
 		return result;
 	}
-	return sync_directory_of(path, err);
+	result = fault_hit(FAULT_FILE_RENAMED, err);
+	return result == 0 ? sync_directory_of(path, err) : result;
 }
 
 int

@@ -177,6 +177,7 @@ machine_print(const json_t *machine)
 	if (member_is_set(machine, "exit-status"))
 		listing_add(&listing, "exit status", "%.0f", member_number(machine, "exit-status"));
 	listing_add_when_set(&listing, "last error", machine, "last-error");
+	listing_add_when_set(&listing, "snapshot problem", machine, "snapshot-problem");
 	listing_print(&listing);
 }
 

@@ -18,6 +18,7 @@
 
 #include "api/server.h"
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/job.h"
 #include "base/log.h"
 #include "engine/engine.h"
@@ -315,6 +316,7 @@ main(int argc, char **argv)
 	}
 	log_set_level(settings.log_level);
 	umask(022);
+	fault_start();
 	raise_open_files();
 	signal(SIGPIPE, SIG_IGN);
 	loop = event_base_new();

@@ -256,7 +256,9 @@ static bool
 phase_was_awake_or_asleep(Phase phase)
 {
 	return phase == PHASE_READY || phase == PHASE_SUSPENDED || phase == PHASE_STOPPED || phase == PHASE_HIBERNATED ||
-		   phase == PHASE_PREPARING || phase == PHASE_FREEZING || phase == PHASE_RESUMING;
+		   phase == PHASE_PREPARING || phase == PHASE_FREEZING || phase == PHASE_RESUMING ||
+		   phase == PHASE_HIBERNATE_PREPARING || phase == PHASE_HIBERNATE_CLOSING ||
+		   phase == PHASE_HIBERNATE_FREEZING || phase == PHASE_DUMPING || phase == PHASE_EVICTING;
 }
 
 /* Takes over a machine that is on disk, or that the host's reboot has ended: it starts when somebody asks for it. */
@@ -269,9 +271,11 @@ engine_adopt_sleeping(Machine *machine, Phase was)
 		return false;
 	if (machine_open_flash(machine, &error) < 0)
 		log_warning("flash channel not opened again", "machine", machine->label, "reason", error.message);
-	/* A snapshot that counts has not been restored from: whatever of a restore is left has not run yet. */
-	if ((was == PHASE_HIBERNATED || was == PHASE_EVICTING || was == PHASE_DUMPING || was == PHASE_RESUMING) &&
-		snapshot_read_manifest(machine->paths.snapshot, &machine->manifest, &error) == 0)
+	/*
+	 * A snapshot that counts has not been restored from: whatever of a restore is left has not run yet. The phase says
+	 * nothing about it: after a crash of the host it may be an older one.
+	 */
+	if (snapshot_read_manifest(machine->paths.snapshot, &machine->manifest, &error) == 0)
 	{
 		machine->has_snapshot = true;
 		machine_kill(machine);

@@ -12,12 +12,14 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
 
-#define DUMP_TIMEOUT_MS	   120000
-#define RESTORE_TIMEOUT_MS 60000
+/* CRIU has deadlines of its own, which grow with the machine's memory; these are for a disk that answers no more. */
+#define DUMP_TIMEOUT_MS	   600000
+#define RESTORE_TIMEOUT_MS 600000
 #define REMOVE_TIMEOUT_MS  60000
 #define NETWORK_TIMEOUT_MS 30000
 
@@ -212,6 +214,7 @@ machine_dump_failed(Machine *machine, const char *why)
 {
 	text_copy(machine->last_error, sizeof(machine->last_error), why);
 	text_copy(machine->refusal, sizeof(machine->refusal), why);
+	text_copy(machine->snapshot_problem, sizeof(machine->snapshot_problem), why);
 	machine_dispatch(machine, EVENT_DUMP_FAILED, why);
 }
 
@@ -227,6 +230,7 @@ machine_dumped(void *context, int result, const void *output, const Error *err)
 	{
 		/* CRIU died with the processes in its hands: what is left of them must not run. */
 		text_copy(machine->last_error, sizeof(machine->last_error), err->message);
+		text_copy(machine->snapshot_problem, sizeof(machine->snapshot_problem), err->message);
 		machine->facts.restart_wanted = !machine->facts.delete_wanted;
 		machine_dispatch(machine, EVENT_DUMP_BROKEN, err->message);
 		return;
@@ -240,6 +244,7 @@ machine_dumped(void *context, int result, const void *output, const Error *err)
 	machine->manifest = dump.manifest;
 	machine->has_snapshot = true;
 	log_debug("snapshot written", "machine", machine->label, "steps", dump.steps.text);
+	machine->snapshot_problem[0] = '\0';
 	machine_dispatch(machine, EVENT_DUMPED, machine->hibernate_reason);
 }
 
@@ -255,11 +260,13 @@ machine_dump(Machine *machine)
 					.context = machine};
 	GatePlan plan = {0};
 	Error error;
-	int result = gate_plan_from_sockets(&machine->sockets, &plan, &error);
+	int result = fault_hit(FAULT_FROZEN, &error);
 
 	machine->slept_since_ns = clock_monotonic_ns();
 	machine->snapshot_promised = false;
 	steps_note(&machine->steps, "freeze");
+	if (result == 0)
+		result = gate_plan_from_sockets(&machine->sockets, &plan, &error);
 	if (result == 0)
 		result = gate_plan_save(&plan, machine->paths.gate, &error);
 	if (result == 0)
@@ -267,6 +274,8 @@ machine_dump(Machine *machine)
 	gate_plan_clear(&plan);
 	socket_set_clear(&machine->sockets);
 	steps_note(&machine->steps, "gate");
+	if (result == 0)
+		result = fault_hit(FAULT_GATE_CLOSED, &error);
 	if (result == 0)
 	{
 		machine->manifest = (SnapshotManifest){0};
@@ -286,6 +295,7 @@ machine_undump(Machine *machine)
 {
 	Error error;
 
+	(void) fault_hit(FAULT_UNDUMPING, NULL);
 	machine_forget_snapshot(machine);
 	machine_thaw(machine);
 	if (machine->gate != NULL && gate_open(machine->gate, &error) < 0)
@@ -353,7 +363,6 @@ machine_rest(Machine *machine)
 	Error error;
 
 	machine_empty_group(machine);
-
 	if (cgroup_set_frozen(machine->engine->cgroups, machine->group, false, &error) < 0)
 		log_warning("control group not thawed", "machine", machine->label, "reason", error.message);
 	if (machine->gate != NULL && gate_clear_sockets(machine->gate, &error) < 0)
@@ -415,6 +424,8 @@ machine_restored(void *context, int result, const void *output, const Error *err
 	else
 	{
 		text_copy(machine->last_error, sizeof(machine->last_error), error.message);
+		/* The cold start that follows goes well and clears the other. */
+		text_copy(machine->snapshot_problem, sizeof(machine->snapshot_problem), error.message);
 		machine_dispatch(machine, EVENT_RESTORE_FAILED, error.message);
 	}
 	engine_resume_next(machine->engine);
@@ -510,11 +521,13 @@ machine_resume(Machine *machine)
 	uint64_t now_ns = clock_monotonic_ns();
 	Error error;
 
+	(void) fault_hit(FAULT_RESUMING, NULL);
 	if (machine->gate != NULL && gate_open(machine->gate, &error) < 0)
 		log_error("gate not opened", "machine", machine->label, "reason", error.message);
 	machine->gate = NULL;
 	steps_note(&machine->steps, "gate");
 	log_debug("back from disk", "machine", machine->label, "steps", machine->steps.text);
+	(void) fault_hit(FAULT_RESUMED, NULL);
 	machine_watch_process(machine);
 	machine->has_snapshot = false;
 	machine->record.wakes++;

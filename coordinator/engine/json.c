@@ -111,6 +111,7 @@ machine_to_json(Machine *machine)
 														  (json_int_t) machine->manifest.created_ms, "reason",
 														  machine->manifest.reason, "synced", machine->manifest.synced)
 											  : json_null());
+	json_set_text(object, "snapshot-problem", machine->snapshot_problem);
 	if (awake && verdict.reason == ACTIVITY_NONE)
 		machine_idle_to_json(machine, &verdict, object);
 	return object;

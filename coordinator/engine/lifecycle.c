@@ -17,6 +17,7 @@
 #include "base/child.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -282,12 +283,40 @@ machine_prepare_host(const Machine *machine, Error *err)
 	return result;
 }
 
+/* Kills what is left and waits until the control group is empty. */
+static int
+tear_down_processes(const Machine *machine, Error *err)
+{
+	const CgroupHierarchy *cgroups = machine->engine->cgroups;
+	_cleanup_fd_ int events_fd = -1;
+	uint64_t deadline_ns = clock_monotonic_ns() + EXIT_WAIT_MS * NS_PER_MS;
+	bool frozen;
+	bool populated = true;
+	int result = cgroup_kill(cgroups, machine->group, err);
+
+	if (result < 0)
+		return result;
+	if (cgroup_open_events(cgroups, machine->group, &events_fd, err) < 0)
+		return 0; /* the group isn't there */
+	while ((result = cgroup_read_events(events_fd, &frozen, &populated, err)) == 0 && populated)
+	{
+		struct pollfd change = {.fd = events_fd, .events = POLLPRI};
+
+		if (clock_monotonic_ns() > deadline_ns)
+			return error_set(err, -EBUSY, "machine %s: its processes do not end", machine->label);
+		poll(&change, 1, 100);
+	}
+	return result;
+}
+
 static int
 create_job(const void *input, void *output, Error *err)
 {
 	const Machine *machine = input;
-	int result = machine_prepare_host(machine, err);
+	int result = tear_down_processes(machine, err); /* a restore that was cut off may have left some */
 
+	if (result == 0)
+		result = machine_prepare_host(machine, err);
 	/* Clients may be waiting at the gate's stubs, on the ports that the server is about to bind. */
 	if (result == 0 && machine->gate != NULL)
 		result = port_share_enable(machine->engine->cgroups, machine->group, err);
@@ -411,7 +440,10 @@ machine_handle_exit(evutil_socket_t fd, short what, void *context)
 	if (machine->phase == PHASE_DUMPING)
 		machine->facts.restart_wanted = !machine->facts.delete_wanted;
 	if (machine->phase == PHASE_EVICTING)
+	{
+		(void) fault_hit(FAULT_EVICTED, NULL);
 		machine_rest(machine);
+	}
 	machine_dispatch(machine, EVENT_EXITED, detail);
 }
 
@@ -491,32 +523,6 @@ machine_kill(Machine *machine)
 
 	if (cgroup_kill(machine->engine->cgroups, machine->group, &error) < 0)
 		log_error("not killed", "machine", machine->label, "reason", error.message);
-}
-
-/* Kills what is left and waits until the control group is empty. */
-static int
-tear_down_processes(const Machine *machine, Error *err)
-{
-	const CgroupHierarchy *cgroups = machine->engine->cgroups;
-	_cleanup_fd_ int events_fd = -1;
-	uint64_t deadline_ns = clock_monotonic_ns() + EXIT_WAIT_MS * NS_PER_MS;
-	bool frozen;
-	bool populated = true;
-	int result = cgroup_kill(cgroups, machine->group, err);
-
-	if (result < 0)
-		return result;
-	if (cgroup_open_events(cgroups, machine->group, &events_fd, err) < 0)
-		return 0; /* the group isn't there */
-	while ((result = cgroup_read_events(events_fd, &frozen, &populated, err)) == 0 && populated)
-	{
-		struct pollfd change = {.fd = events_fd, .events = POLLPRI};
-
-		if (clock_monotonic_ns() > deadline_ns)
-			return error_set(err, -EBUSY, "machine %s: its processes do not end", machine->label);
-		poll(&change, 1, 100);
-	}
-	return result;
 }
 
 static int

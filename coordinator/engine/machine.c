@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
@@ -168,14 +169,20 @@ machine_start_timer(struct event *timer, uint64_t delay_ms)
 	evtimer_add(timer, &delay);
 }
 
-void
-machine_save(Machine *machine)
+/* A store that cannot be written must not take the machine down: what runs goes on, and the log says so. */
+static void
+machine_save_with(Machine *machine, int (*put)(Store *, const MachineRecord *, Error *))
 {
 	Error error;
 
-	/* A store that cannot be written must not take the machine down: what runs goes on, and the log says so. */
-	if (store_put_machine(machine->engine->store, &machine->record, &error) < 0)
+	if (put(machine->engine->store, &machine->record, &error) < 0)
 		log_error("state not saved", "machine", machine->label, "reason", error.message);
+}
+
+void
+machine_save(Machine *machine)
+{
+	machine_save_with(machine, store_put_machine);
 }
 
 static void
@@ -218,6 +225,7 @@ static void
 machine_set_phase(Machine *machine, const FsmRow *row, const char *detail)
 {
 	bool same_phase = strcmp(phase_name(machine->phase), phase_name(row->to)) == 0;
+	bool has_booted = machine->phase == PHASE_BOOTING && row->to == PHASE_READY;
 	uint64_t limit_ms = machine_limit_ms(machine, row->limit);
 	char took_text[32] = "";
 	uint64_t took_us = row->action == ACTION_WAKE ? machine->record.last_wake_us : 0;
@@ -230,12 +238,13 @@ machine_set_phase(Machine *machine, const FsmRow *row, const char *detail)
 
 	snprintf(machine->record.phase, sizeof(machine->record.phase), "%s", fsm_phase_key(row->to));
 	if (detail != NULL && *detail != '\0')
-		snprintf(machine->record.reason, sizeof(machine->record.reason), "%s: %.200s", row->why, detail);
+		snprintf(machine->record.reason, sizeof(machine->record.reason), "%s: %.500s", row->why, detail);
 	else
 		snprintf(machine->record.reason, sizeof(machine->record.reason), "%s", row->why);
 	if (!same_phase)
 		machine->record.since_ms = clock_realtime_ms();
-	machine_save(machine);
+	/* After a crash of the host, a machine that had come so far starts when somebody asks, and not by itself. */
+	machine_save_with(machine, has_booted ? store_put_machine_durably : store_put_machine);
 	if (!same_phase)
 		machine_add_event(machine, took_us);
 	if (took_us > 0)
@@ -295,6 +304,7 @@ machine_act(Machine *machine, const FsmRow *row, const char *detail)
 			machine_undump(machine);
 			break;
 		case ACTION_EVICT:
+			(void) fault_hit(FAULT_EVICTING, NULL);
 			machine_kill(machine);
 			break;
 		case ACTION_RESTORE:

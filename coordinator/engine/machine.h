@@ -115,13 +115,14 @@ typedef struct Machine
 	bool has_snapshot;
 	SnapshotManifest manifest; /* of the snapshot that is there or is being written */
 	char hibernate_reason[128];
-	char knocker[128];		/* who waits for the restore */
-	uint64_t knocked_ns;	/* since when; 0: nobody */
-	Steps steps;			/* of the way to disk, or back */
-	uint64_t boot_ticket;	/* place in the queue of cold starts; 0: not in it */
-	bool boots;				/* counted in the engine's booting */
-	uint64_t resume_ticket; /* place in the queue of restores; 0: not in it */
-	bool resumed_pending;	/* the next HELLO is answered with RESUMED */
+	char snapshot_problem[512]; /* why the last snapshot was not written or not used; empty: it was */
+	char knocker[128];			/* who waits for the restore */
+	uint64_t knocked_ns;		/* since when; 0: nobody */
+	Steps steps;				/* of the way to disk, or back */
+	uint64_t boot_ticket;		/* place in the queue of cold starts; 0: not in it */
+	bool boots;					/* counted in the engine's booting */
+	uint64_t resume_ticket;		/* place in the queue of restores; 0: not in it */
+	bool resumed_pending;		/* the next HELLO is answered with RESUMED */
 	uint64_t resumed_slept_ms;
 	unsigned pressure_failures;		 /* to go to disk under memory pressure, in a row */
 	uint64_t pressure_not_before_ns; /* left alone until then */

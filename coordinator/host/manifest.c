@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/text.h"
 
@@ -209,11 +210,13 @@ manifest_spend(const char *directory, Error *err)
 {
 	_cleanup_free_ char *path = memory_printf("%s/" MANIFEST_NAME, directory);
 	_cleanup_free_ char *spent = memory_printf("%s/" MANIFEST_SPENT_NAME, directory);
+	int result;
 
 	if (rename(path, spent) < 0)
 		return errno == ENOENT ? error_set(err, -ENOENT, "%s: there is no snapshot that counts", directory)
 							   : error_set_errno(err, errno, "%s: rename", path);
-	return sync_directory(directory, err);
+	result = fault_hit(FAULT_SPENDING, err);
+	return result == 0 ? sync_directory(directory, err) : result;
 }
 
 int

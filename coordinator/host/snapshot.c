@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "host/criu.h"
@@ -200,6 +201,8 @@ sync_all(const SnapshotSpec *spec, Error *err)
 	int result = sync_file_system(spec->directory, err);
 
 	steps_note(spec->steps, "sync-images");
+	if (result == 0)
+		result = fault_hit(FAULT_IMAGES_SYNCED, err);
 	for (size_t i = 0; result == 0 && i < spec->mount_count; i++)
 		result = sync_file_system(spec->mounts[i].source, err);
 	for (size_t i = 0; result == 0 && i < spec->data_count; i++)
@@ -266,12 +269,18 @@ dump_locked(const SnapshotSpec *spec, int directory_fd, SnapshotManifest *manife
 	int result = read_versions(spec, &sealed, err);
 
 	if (result == 0)
+		result = fault_hit(FAULT_DUMPING, err);
+	if (result == 0)
 		result = run_dump(spec, err);
 	steps_note(spec->steps, "criu");
 	if (result == 0)
 		result = snapshot_save_volatile(spec, err);
 	if (result == 0)
+		result = fault_hit(FAULT_DUMPED, err);
+	if (result == 0)
 		result = sync_all(spec, err);
+	if (result == 0)
+		result = fault_hit(FAULT_VOLUMES_SYNCED, err);
 	if (result == 0)
 		result = snapshot_fingerprint(spec, sealed.fingerprint, err);
 	steps_note(spec->steps, "fingerprint");
@@ -283,6 +292,8 @@ dump_locked(const SnapshotSpec *spec, int directory_fd, SnapshotManifest *manife
 	sealed.dump_us = (clock_monotonic_ns() - begun_ns) / 1000;
 	result = manifest_write(spec->directory, &sealed, err);
 	steps_note(spec->steps, "manifest");
+	if (result == 0)
+		result = fault_hit(FAULT_SEALED, err);
 	if (result == 0)
 		*manifest = sealed;
 	return result;
@@ -418,6 +429,8 @@ run_restore(const SnapshotSpec *spec, pid_t *ret_pid, Error *err)
 	result = criu_run(&run, err);
 	if (result == 0)
 		result = read_pid(pid_path, ret_pid, err);
+	if (result == 0)
+		result = fault_hit(FAULT_RESTORED, err);
 	if (result < 0)
 	{
 		Error remains;
@@ -439,6 +452,8 @@ snapshot_restore(const SnapshotSpec *spec, pid_t *ret_pid, Error *err)
 
 	if (result == 0)
 		result = lock_directory(spec->directory, &lock_fd, err);
+	if (result == 0)
+		result = fault_hit(FAULT_VERIFIED, err);
 	/* Before it is spent: what can go wrong without harm. */
 	if (result == 0)
 		result = snapshot_restore_volatile(spec, err);
@@ -449,6 +464,8 @@ snapshot_restore(const SnapshotSpec *spec, pid_t *ret_pid, Error *err)
 		result = manifest_spend(spec->directory, err);
 	steps_note(spec->steps, "spend");
 	if (result == 0)
+		result = fault_hit(FAULT_SPENT, err);
+	if (result == 0)
 		result = run_restore(spec, &pid, err);
 	steps_note(spec->steps, "criu");
 	if (result == 0)
@@ -457,6 +474,15 @@ snapshot_restore(const SnapshotSpec *spec, pid_t *ret_pid, Error *err)
 }
 
 /* ---- removing ---- */
+
+/* From here on it doesn't count, also after a crash of the host. */
+static int
+unseal(const char *directory, Error *err)
+{
+	int result = manifest_spend(directory, err);
+
+	return result == -ENOENT ? 0 : result;
+}
 
 int
 snapshot_set_aside(const char *directory, Error *err)
@@ -469,6 +495,9 @@ snapshot_set_aside(const char *directory, Error *err)
 		return 0;
 	if (result == 0)
 		result = file_remove_tree(aside, err);
+	/* After a crash of the host it must not be found in the old place again. */
+	if (result == 0)
+		result = unseal(directory, err);
 	if (result == 0 && rename(directory, aside) < 0)
 		return error_set_errno(err, errno, "%s: set it aside", directory);
 	return result;
@@ -482,5 +511,8 @@ snapshot_remove(const char *directory, Error *err)
 
 	if (result == -ENOENT)
 		return 0;
+	/* A machine that runs on may have written before the removal has reached the disk: first it counts no more. */
+	if (result == 0)
+		result = unseal(directory, err);
 	return result == 0 ? file_remove_tree(directory, err) : result;
 }

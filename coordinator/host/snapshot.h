@@ -94,10 +94,10 @@ int snapshot_read_manifest(const char *directory, SnapshotManifest *ret_manifest
 int snapshot_verify(const SnapshotSpec *spec, const SnapshotManifest *manifest, const char *image_id,
 					Error *err) MUST_CHECK;
 
-/* Moves a refused or failed snapshot to <directory>.refused, replacing an older one there. */
+/* Moves a refused or failed snapshot to <directory>.refused, replacing an older one there. It counts no more. */
 int snapshot_set_aside(const char *directory, Error *err) MUST_CHECK;
 
-/* Removes the snapshot. One that isn't there is no error. */
+/* Removes the snapshot; when it returns, no crash of the host brings it back. One that isn't there is no error. */
 int snapshot_remove(const char *directory, Error *err) MUST_CHECK;
 
 /*

@@ -100,7 +100,10 @@ create_private(const char *path, Error *err)
 static int
 open_database(Store *store, Error *err)
 {
-	/* NORMAL: a commit survives a crash of the process; the last ones may be lost with the power, never torn. */
+	/*
+	 * NORMAL: a commit survives a crash of the process; the last ones may be lost with the power, never torn. That will
+	 * do for phases and events. What a user was told is there is written with FULL (set_durable).
+	 */
 	static const char *const pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
 									   "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
 									   "PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 4194304";
@@ -230,6 +233,35 @@ store_run(Store *store, sqlite3_stmt *statement, const char *what, Error *err)
 	return result < 0 ? result : 0;
 }
 
+/* Whether commits reach the disk before they return. It cannot be changed within a transaction. */
+static int
+set_durable(Store *store, bool durable, Error *err)
+{
+	const char *pragma = durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL";
+	int result = sqlite3_exec(store->database, pragma, NULL, NULL, NULL);
+
+	return result == SQLITE_OK
+			   ? 0
+			   : error_set(err, code_of(result), "%s: %s: %s", store->path, pragma, sqlite3_errmsg(store->database));
+}
+
+int
+store_run_durably(Store *store, sqlite3_stmt *statement, const char *what, Error *err)
+{
+	bool alone = sqlite3_get_autocommit(store->database) != 0;
+	int result = alone ? set_durable(store, true, err) : 0;
+
+	if (result < 0)
+	{
+		store_reset(statement);
+		return result;
+	}
+	result = store_run(store, statement, what, err);
+	if (alone && set_durable(store, false, NULL) < 0)
+		return result; /* slower, and no less right */
+	return result;
+}
+
 bool
 store_column_text(sqlite3_stmt *statement, int column, char *buffer, size_t size)
 {
@@ -269,13 +301,19 @@ run_plain(Store *store, StoreQuery query, const char *what, Error *err)
 int
 store_begin(Store *store, Error *err)
 {
-	return run_plain(store, QUERY_BEGIN, "begin", err);
+	int result = set_durable(store, true, err);
+
+	return result == 0 ? run_plain(store, QUERY_BEGIN, "begin", err) : result;
 }
 
 int
 store_commit(Store *store, Error *err)
 {
-	return run_plain(store, QUERY_COMMIT, "commit", err);
+	int result = run_plain(store, QUERY_COMMIT, "commit", err);
+
+	if (result == 0 && set_durable(store, false, NULL) < 0)
+		return 0; /* slower, and no less right */
+	return result;
 }
 
 /* Some failures have already ended the transaction; that is no second failure. */
@@ -283,5 +321,7 @@ void
 store_rollback(Store *store)
 {
 	if (!sqlite3_get_autocommit(store->database) && run_plain(store, QUERY_ROLLBACK, "rollback", NULL) < 0)
+		return;
+	if (set_durable(store, false, NULL) < 0)
 		return;
 }

@@ -48,7 +48,7 @@ typedef struct MachineRecord
 	char name_space[NAME_MAX_BYTES + 1];
 	char name[NAME_MAX_BYTES + 1];
 	char phase[24];
-	char reason[256];	 /* why it is in this phase */
+	char reason[640];	 /* why it is in this phase */
 	uint64_t since_ms;	 /* in this phase since */
 	unsigned index;		 /* of the address; 0: none yet */
 	pid_t pid;			 /* 0: no process */
@@ -65,6 +65,9 @@ typedef struct MachineRecord
 
 /* -ENOENT when there is no such app; -EEXIST when another machine has the index. */
 int store_put_machine(Store *store, const MachineRecord *record, Error *err) MUST_CHECK;
+
+/* The same, and it has reached the disk when this returns: milliseconds. */
+int store_put_machine_durably(Store *store, const MachineRecord *record, Error *err) MUST_CHECK;
 int store_get_machine(Store *store, const char *name_space, const char *name, MachineRecord *ret_record,
 					  Error *err) MUST_CHECK; /* -ENOENT; -EBADMSG when the row is damaged */
 
@@ -79,7 +82,7 @@ typedef struct EventRecord
 	char name_space[NAME_MAX_BYTES + 1];
 	char name[NAME_MAX_BYTES + 1];
 	char phase[24];
-	char reason[256];
+	char reason[640];
 	uint64_t took_us; /* 0: nothing was measured */
 } EventRecord;
 int store_add_event(Store *store, const EventRecord *event, Error *err) MUST_CHECK; /* id is ignored */

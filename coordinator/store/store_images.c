@@ -26,7 +26,7 @@ store_put_image(Store *store, const ImageRecord *image, Error *err)
 	store_bind_text(statement, 3, image->root);
 	store_bind_text(statement, 4, image->config_json == NULL ? "" : image->config_json);
 	store_bind_number(statement, 5, image->created_ms);
-	return store_run(store, statement, image->name, err);
+	return store_run_durably(store, statement, image->name, err);
 }
 
 static bool

@@ -49,6 +49,9 @@ void store_bind_number(sqlite3_stmt *statement, int parameter, uint64_t number);
 /* Runs a statement that returns nothing, and resets it. `what`: for the message. */
 int store_run(Store *store, sqlite3_stmt *statement, const char *what, Error *err) MUST_CHECK;
 
+/* The same, and on the disk when it returns: for what a user was told. Within a transaction the commit does that. */
+int store_run_durably(Store *store, sqlite3_stmt *statement, const char *what, Error *err) MUST_CHECK;
+
 /* The next row: 1 there is one, 0 there is none (the statement is reset), or an error (likewise). */
 int store_step(Store *store, sqlite3_stmt *statement, const char *what, Error *err) MUST_CHECK;
 

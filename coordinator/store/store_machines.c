@@ -8,8 +8,8 @@
 
 #define EVENTS_KEPT 10000
 
-int
-store_put_machine(Store *store, const MachineRecord *record, Error *err)
+static int
+put_machine(Store *store, const MachineRecord *record, bool durably, Error *err)
 {
 	sqlite3_stmt *statement = NULL;
 	int result = store_prepare(store, QUERY_PUT_MACHINE, &statement, err);
@@ -32,7 +32,20 @@ store_put_machine(Store *store, const MachineRecord *record, Error *err)
 	store_bind_number(statement, 14, record->restarts);
 	store_bind_number(statement, 15, record->delete_wanted);
 	store_bind_text(statement, 16, record->image_id);
-	return store_run(store, statement, record->name, err);
+	return durably ? store_run_durably(store, statement, record->name, err)
+				   : store_run(store, statement, record->name, err);
+}
+
+int
+store_put_machine(Store *store, const MachineRecord *record, Error *err)
+{
+	return put_machine(store, record, false, err);
+}
+
+int
+store_put_machine_durably(Store *store, const MachineRecord *record, Error *err)
+{
+	return put_machine(store, record, true, err);
 }
 
 static bool

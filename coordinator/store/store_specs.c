@@ -24,7 +24,7 @@ put_spec(Store *store, StoreQuery query, const char *name_space, const char *nam
 	store_bind_text(statement, 1, name_space);
 	store_bind_text(statement, 2, name);
 	store_bind_text(statement, 3, text);
-	return store_run(store, statement, name, err);
+	return store_run_durably(store, statement, name, err);
 }
 
 static int
@@ -37,7 +37,7 @@ delete_spec(Store *store, StoreQuery query, const char *name_space, const char *
 		return result;
 	store_bind_text(statement, 1, name_space);
 	store_bind_text(statement, 2, name);
-	return store_run(store, statement, name, err);
+	return store_run_durably(store, statement, name, err);
 }
 
 int

@@ -91,6 +91,13 @@ def leftovers(prefix, root):
 
 def sweep(prefix, root):
     """Gives back by force what a killed run left. Only what carries this prefix or lies below this root."""
+    sweep_kernel(prefix, root)
+    remove_zram(root)
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def sweep_kernel(prefix, root):
+    """The part of it that is not files: processes, links, mounts, control groups."""
     for base in cgroup_roots():
         if not (base / prefix).is_dir():
             continue
@@ -121,8 +128,6 @@ def sweep(prefix, root):
         for group in sorted((base / prefix).glob("*"), reverse=True) + [base / prefix]:
             if group.is_dir():
                 wait_until(f"{group} to be removable", lambda g=group: remove_group(g), 20)
-    remove_zram(root)
-    shutil.rmtree(root, ignore_errors=True)
 
 
 def remove_group(group):
@@ -201,11 +206,15 @@ class Coordinator:
 
     # -- the daemon --
 
+    program = LTTLED
+
+    def wrapper(self):
+        return os.environ.get("LTTLED_WRAPPER", "").split()
+
     def start(self, *, wait=True, **environment):
         log = open(self.log_file, "ab")
-        wrapper = os.environ.get("LTTLED_WRAPPER", "").split()
         self.process = subprocess.Popen(
-            [*wrapper, str(LTTLED), "--config", str(self.settings_file), "--foreground"],
+            [*self.wrapper(), str(self.program), "--config", str(self.settings_file), "--foreground"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **environment},
         )
         log.close()

@@ -52,7 +52,7 @@ static const char fixtures[] =
 	"  \"limit-bytes\": 268435456}, \"address\": \"10.88.0.2\", \"host-link\": \"lttle1\", \"pid\": 4242,"
 	"  \"restarts\": 0, \"image\": \"ghcr.io/lttle-cloud/postgres:17-flash\", \"image-id\": "
 	"\"sha256:0123456789abcdef\","
-	"  \"exit-status\": null, \"last-error\": null, \"sessions\": 1},"
+	"  \"exit-status\": null, \"last-error\": null, \"snapshot-problem\": null, \"sessions\": 1},"
 	" {\"name\": \"redis-a\", \"namespace\": \"samples\", \"phase\": \"ready\", \"since-ms\": 1760210084000},"
 	" {\"name\": \"redis-b\", \"namespace\": \"samples\", \"phase\": \"ready\", \"since-ms\": 1760210084000},"
 	" {\"name\": \"busy\", \"namespace\": \"samples\", \"phase\": \"ready\", \"since-ms\": 1760210084000}],"
