@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -33,6 +34,7 @@
 #define VERSION_TIMEOUT_MS	  10000
 #define LOG_MAX_BYTES		  (4 << 20)
 #define LOG_LINES_SHOWN		  3
+#define DISK_FULL_BYTES		  (1 << 20)
 #define MAX_ARGUMENTS		  128
 #define EXEC_FAILED_STATUS	  127
 #define RUN_DIRECTORY_OPTIONS "size=1m,mode=0700"
@@ -240,6 +242,15 @@ child_become(const CriuRun *run, const char *const argv[], int report_fd, pid_t 
 
 /* ---- in the process that waits for it ---- */
 
+/* A log that could not be written says nothing about the reason for that. */
+static bool
+is_disk_full(const char *path)
+{
+	struct statvfs status;
+
+	return statvfs(path, &status) == 0 && (uint64_t) status.f_bavail * status.f_frsize < DISK_FULL_BYTES;
+}
+
 /* The last lines that tell why. What CRIU says about a limit that it may not raise is not why. */
 static void
 append_log(const char *path, Error *err)
@@ -250,7 +261,11 @@ append_log(const char *path, Error *err)
 	size_t used;
 	char *rest;
 
-	if (err == NULL || path == NULL || file_read(path, LOG_MAX_BYTES, &log, NULL, NULL) < 0)
+	if (err == NULL || path == NULL)
+		return;
+	if (is_disk_full(path))
+		error_prefix(err, "%s", strerror(ENOSPC));
+	if (file_read(path, LOG_MAX_BYTES, &log, NULL, NULL) < 0)
 		return;
 	rest = log;
 	for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n"))

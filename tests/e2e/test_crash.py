@@ -149,7 +149,7 @@ class Rig:
             assert rows(self.session, "SELECT count(*) FROM mine") == [(500,)]
         self.ledger.check()
         state = self.server.get()
-        assert state["phase"] in ("ready", "suspended") and state["snapshot"] is None
+        assert state["phase"] in ("ready", "suspending", "suspended") and state["snapshot"] is None
 
 
 @pytest.fixture(scope="module")
