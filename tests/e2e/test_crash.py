@@ -174,6 +174,7 @@ def test_a_crash_loses_what_had_not_reached_the_disk(rig):
     lost.write_text("lost")
     before = (rig.host.boot_id.read_text(), rig.server.get()["pid"])
     rig.host.crash()
+    kept, lost = rig.host.state / "kept", rig.host.state / "lost"
     assert kept.read_text() == "kept"
     assert not lost.exists() or lost.read_text() == ""  # somebody's fsync may have brought its name to the disk
     assert rig.boot() == "cold"
