@@ -1,0 +1,154 @@
+"""
+Section "throughput": what an awake server does, by pgbench: ours, the same machine without the extension, the same server
+bare in a network namespace of its own, and ours behind the proxies that others put in the data path. The same data, the
+same client, in turns in one run.
+"""
+
+import os
+import re
+import socket
+import subprocess
+
+import harness
+from measure import OUT, Host, median, quantile, say, sql, table
+from rivals import Rivals
+
+PGBENCH = "/usr/lib/postgresql/15/bin/pgbench"
+SCALE = 5
+CLIENTS = [1, 8, 32]
+SECONDS = 3
+WORKLOADS = [("select", ("-S",), "`SELECT` (`pgbench -S`)"), ("tpcb", ("-b", "tpcb-like"), "TPC-B-like")]
+TARGETS = [
+    ("ours", "ours"),
+    ("no-extension", "our machine without the extension"),
+    ("bare", "bare server: no machine, no extension"),
+    ("haproxy", "ours behind HAProxy"),
+    ("pgbouncer", "ours behind PgBouncer, a pool by transaction"),
+]
+
+
+def pgbench(target, *arguments):
+    address, port = target
+    done = subprocess.run([PGBENCH, "-h", address, "-p", str(port), "-U", "user", *arguments, "db"], text=True,
+                          capture_output=True, env={**os.environ, "PGSSLMODE": "disable"})
+    if done.returncode != 0:
+        raise RuntimeError(f"pgbench {' '.join(arguments)}: {done.stderr}")
+    return done.stdout
+
+
+def deploy(host, name, extension):
+    """A machine with all of the host's processors, like the bare server; it never sleeps in between."""
+    text = harness.database_yaml(name, namespace="bench", timeout="1h", memory=1024, size="1Gi", traffic_aware=False)
+    text = text.replace("    cpu: 1\n", f"    cpu: {os.cpu_count()}\n")
+    text = text.replace("    POSTGRES_DB: db\n", "    POSTGRES_DB: db\n    POSTGRES_HOST_AUTH_METHOD: trust\n")
+    if not extension:
+        text = text.replace("  mode:\n", "  command: [postgres, -c, shared_preload_libraries=]\n  mode:\n")
+        text = re.sub(r"  mode:\n    flash:\n      strategy: manual\n      timeout: 1h\n\s*\n", "  mode: regular\n", text)
+    host.deploy(text)
+    host.cli("machine", "wait", "--ns", "bench", name, "--for", "suspended" if extension else "ready", "--timeout", "120s")
+    return host.json("machine", "get", "--ns", "bench", name)["address"], 5432
+
+
+class Proxy:
+    """A program in front of a server, on loopback; it ends with its context."""
+
+    def __init__(self, name, arguments, configuration):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        path = OUT / f"{name}.conf"
+        path.write_text(configuration.replace("PORT", str(self.port)))
+        self.name, self.arguments = name, [*arguments, "/dev/stdin"]
+        self.configuration = path
+
+    def __enter__(self):
+        with open(self.configuration, encoding="utf-8") as configuration:
+            self.process = subprocess.Popen(self.arguments, stdin=configuration, stdout=subprocess.DEVNULL)
+        harness.wait_until(f"{self.name} to listen", self.listens)
+        return "127.0.0.1", self.port
+
+    def listens(self):
+        assert self.process.poll() is None, f"{self.name} has ended"
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def __exit__(self, kind, value, trace):
+        self.process.terminate()
+        self.process.wait(timeout=30)
+
+
+def haproxy(target):
+    return Proxy("haproxy", ["haproxy", "-q", "-db", "-f"],
+                 "defaults\n mode tcp\n timeout connect 10s\n timeout client 1h\n timeout server 1h\n"
+                 f"listen db\n bind 127.0.0.1:PORT\n server db {target[0]}:{target[1]}\n")
+
+
+def pgbouncer(target):
+    # It refuses to run as root.
+    return Proxy("pgbouncer", ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "pgbouncer", "-q"],
+                 f"[databases]\ndb = host={target[0]} port={target[1]} user=user\n"
+                 "[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = PORT\nunix_socket_dir =\nauth_type = any\n"
+                 "pool_mode = transaction\ndefault_pool_size = 40\nignore_startup_parameters = extra_float_digits\n")
+
+
+def prepare(target):
+    pgbench(target, "-i", "-q", "-s", str(SCALE))
+    # A commit's wait for the disk would hide everything else, and the disks differ.
+    sql(target[0], "ALTER DATABASE db SET synchronous_commit = off; VACUUM ANALYZE; CHECKPOINT")
+
+
+def measure_once(target, flags, clients):
+    text = pgbench(target, "-n", "-M", "extended", *flags, "-c", str(clients), "-j", str(min(clients, 2)),
+                   "-T", str(SECONDS))
+    return float(re.search(r"tps = ([\d.]+)", text).group(1)), float(re.search(r"latency average = ([\d.]+)", text).group(1))
+
+
+def measure_all(targets, rounds):
+    found = {}
+    for number in range(rounds + 1):
+        say(f"throughput, round {number} of {rounds}")
+        for key, flags, _ in WORKLOADS:
+            for clients in CLIENTS:
+                for name, target in targets.items():
+                    took = measure_once(target, flags, clients)
+                    if number > 0:  # the first round warms up
+                        found.setdefault(f"{key} {clients} {name}", []).append(took)
+    return found
+
+
+def measure(options):
+    with Host() as host:
+        ours, machine = deploy(host, "bench", True), deploy(host, "plain", False)
+        with Rivals(host.image_root()) as rivals, haproxy(ours) as behind_haproxy, pgbouncer(ours) as behind_pgbouncer:
+            rivals.pg_ctl("start", "-l", "/tmp/log", "-o", "-c shared_preload_libraries=")
+            bare = rivals.address, 5432
+            for target in (ours, machine, bare):
+                prepare(target)
+            targets = {"ours": ours, "no-extension": machine, "bare": bare, "haproxy": behind_haproxy,
+                       "pgbouncer": behind_pgbouncer}
+            return measure_all(targets, max(options.rounds // 4, 1))
+
+
+def report(results, options):
+    lines = ["# Throughput while awake", "",
+             f"Transactions a second by `pgbench -M extended`, scale {SCALE}, everything in memory, `synchronous_commit` off, "
+             f"{SECONDS} s each, medians of {max(options.rounds // 4, 1)} rounds in turns. The ratio is to the bare server; "
+             f"the client takes its part of the same processors."]
+    for key, _, label in WORKLOADS:
+        rows = []
+        for clients in CLIENTS:
+            bare = median([tps for tps, _ in results[f"{key} {clients} bare"]])
+            for name, what in TARGETS:
+                values = [tps for tps, _ in results[f"{key} {clients} {name}"]]
+                latency = median([took for _, took in results[f"{key} {clients} {name}"]])
+                rows.append((clients, what, f"{median(values):.0f}", f"{quantile(values, 0.1):.0f}–{max(values):.0f}",
+                             f"{latency:.2f}", f"**{median(values) / bare:.2f}**"))
+        lines += ["", f"## {label}", "", *table(("clients", "server", "a second", "spread", "latency (ms)", "ratio"), rows)]
+    return lines
+
+
+def plots(results):
+    return [(f"throughput-{key}", f"{label.replace('`', '')}, transactions a second",
+             [(f"{what}, {clients}", [tps for tps, _ in results[f"{key} {clients} {name}"]])
+              for clients in CLIENTS for name, what in TARGETS])
+            for key, _, label in WORKLOADS]
