@@ -1,0 +1,224 @@
+"""
+What can go wrong on the way to disk and back, without a crash of the host: it ends in the running server or in a cold
+start, the reason is told with CRIU's own words, nothing that was acknowledged is lost, and the next time works.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+
+import crash_host
+import harness
+import psycopg2
+import pytest
+from harness import rows, wait_until
+
+# CRIU as it is, but while break_file exists it is to dump a process that isn't there: it fails by itself, with its own
+# log. -p: its real user is another than the effective one.
+CRIU = """#!/bin/sh -p
+if [ "$1" = dump ] && [ -e {break_file} ]; then set -- "$@" -t 4194303; fi
+exec {criu} "$@"
+"""
+
+
+@pytest.fixture(scope="module")
+def failing():
+    prefix = f"f{os.getpid() % 100000:05d}"
+    root = harness.ROOTS / prefix
+    host = crash_host.CrashHost(prefix, harness.subnet(1), f"criu: {root}/criu\n")
+    own = "/usr/local/lib/lttle/criu"
+    (root / "criu").write_text(CRIU.format(
+        break_file=root / "break", criu=own if os.path.exists(own) else shutil.which("criu")))
+    (root / "criu").chmod(0o755)
+    try:
+        host.start()
+        host.import_image()
+        yield host
+    finally:
+        host.disarm()
+        left = host.close()
+        assert not left, f"left behind after everything was deleted: {left}"
+
+
+class Server(harness.Database):
+    """With numbered rows, of which every one was acknowledged."""
+
+    def __init__(self, host, name):
+        super().__init__(host, name)
+        self.number = 0
+        self.query("CREATE TABLE told (number int PRIMARY KEY)")
+        self.write()
+
+    def write(self):
+        for _ in range(10):
+            self.number += 1
+            self.query(f"INSERT INTO told VALUES ({self.number})")
+
+    def check(self):
+        assert self.query("SELECT count(*), sum(number) FROM told") == [
+            (self.number, self.number * (self.number + 1) // 2)]
+
+    def started(self):
+        return self.query("SELECT pg_postmaster_start_time()")
+
+    def query_when_up(self, sql):
+        """Crash recovery refuses clients for a moment, as anywhere."""
+        def ask():
+            try:
+                return self.query(sql)
+            except psycopg2.OperationalError:
+                return None
+
+        return wait_until(lambda: f"{self.name} to be up: {self.get()}", ask)
+
+    def hibernate(self):
+        """The command's end, once the server was idle enough for it to be tried."""
+        def ask():
+            done = self.host.cli("machine", "hibernate", "--ns", self.namespace, self.name, check=False)
+            return done if done.returncode == 0 or self.get()["snapshot-problem"] else None
+
+        return wait_until(lambda: f"{self.name} to be asked: {self.get()}", ask)
+
+    def go_to_disk(self):
+        wait_until(lambda: f"{self.name} to be on disk: {self.get()}", lambda: self.hibernate().returncode == 0)
+
+    def events(self):
+        return " | ".join(e["reason"] for e in self.host.json("events", "--ns", self.namespace, "--name", self.name))
+
+    def assert_told(self, event, *words):
+        """Both places say it: `machine get` and the event log."""
+        problem, events = self.get()["snapshot-problem"], self.events()
+        assert event in events
+        for word in words:
+            assert word in problem and word in events
+        listing = self.host.cli("machine", "get", "--ns", self.namespace, self.name).stdout
+        assert "snapshot problem: " in listing
+
+    def assert_next_time_works(self):
+        started = self.started()
+        session = self.connect()
+        rows(session, "CREATE TEMP TABLE mine AS SELECT 42 AS n")
+        self.go_to_disk()
+        assert self.get()["snapshot-problem"] is None
+        assert rows(session, "SELECT n FROM mine") == [(42,)]
+        session.close()
+        assert self.started() == started
+        self.write()
+        self.check()
+
+
+@pytest.fixture(scope="module")
+def server(failing):
+    return Server(failing, "fails")
+
+
+def assert_runs_on(server, session, pid, done):
+    assert done.returncode != 0
+    assert server.get()["pid"] == pid
+    assert rows(session, "SELECT n FROM kept") == [(7,)]
+    session.close()
+    server.write()
+    server.check()
+    assert not (server.host.state / "machines/samples/fails/snapshot/manifest.json").exists()
+
+
+def kept_session(server):
+    session = server.connect()
+    rows(session, "CREATE TEMP TABLE kept AS SELECT 7 AS n")
+    return session, server.get()["pid"]
+
+
+def test_the_disk_is_full(server):
+    session, pid = kept_session(server)
+    free = os.statvfs(server.host.state)
+    ballast = server.host.state / "ballast"
+    subprocess.run(["fallocate", "-l", str((free.f_bavail * free.f_frsize) - (6 << 20)), ballast], check=True)
+    try:
+        done = server.hibernate()
+        server.assert_told("could not be written; it runs on", "No space left on device")
+    finally:
+        ballast.unlink()
+    assert_runs_on(server, session, pid, done)
+    server.assert_next_time_works()
+
+
+@pytest.mark.parametrize("fault", ["dumping:error:ENOSPC", "images-synced:error:EIO", "volumes-synced:error:EIO",
+                                   "file-renamed:error:EIO:2", "frozen:error:ENOMEM", "gate-closed:error:ENOMEM"])
+def test_a_step_of_the_dump_fails(server, fault):
+    session, pid = kept_session(server)
+    server.host.arm(fault)
+    done = server.hibernate()
+    server.host.disarm()
+    server.assert_told("could not be written; it runs on", f"fault point {fault.split(':')[0]}")
+    assert_runs_on(server, session, pid, done)
+    server.assert_next_time_works()
+
+
+def test_criu_fails_to_dump(server):
+    session, pid = kept_session(server)
+    broken = server.host.root / "break"
+    broken.touch()
+    done = server.hibernate()
+    broken.unlink()
+    server.assert_told("could not be written; it runs on", "criu dump: exit status 1", "Error (criu/")
+    assert_runs_on(server, session, pid, done)
+    server.assert_next_time_works()
+
+
+def test_criu_does_not_end(server):
+    """Processes whose CRIU was killed may lie in pieces: they don't run on."""
+    session, _ = kept_session(server)
+    started = server.started()
+    server.host.arm("criu-late:error:ETIME")
+    assert server.hibernate().returncode != 0
+    server.host.disarm()
+    server.assert_told("starting cold", "criu dump: did not end within")
+    assert_cold(server, session, started)
+
+
+def assert_cold(server, session, started):
+    """Its sessions are told so, and nothing else is lost."""
+    server.query_when_up("SELECT 1")
+    with pytest.raises(psycopg2.Error):
+        rows(session, "SELECT n FROM kept")
+    assert server.started() != started
+    server.check()
+    server.assert_next_time_works()
+
+
+def test_criu_fails_to_restore(server):
+    session, _ = kept_session(server)
+    started = server.started()
+    server.go_to_disk()
+    directory = server.host.state / "machines/samples/fails"
+    os.truncate(directory / "snapshot/pstree.img", 10)
+    server.query_when_up("SELECT 1")
+    server.assert_told("cannot be restored; starting cold", "criu restore: exit status", "Error (criu/")
+    assert (directory / "snapshot.refused/restore.log").exists()
+    assert_cold(server, session, started)
+
+
+def test_a_stale_snapshot_is_refused(server):
+    """A copy of a whole snapshot, put back after the machine was restored from it, committed, and was killed."""
+    started = server.started()
+    server.go_to_disk()
+    directory = server.host.state / "machines/samples/fails/snapshot"
+    shutil.copytree(directory, server.host.root / "copy")
+    server.write()
+    assert server.started() == started
+    wait_until("the spent one to be removed", lambda: not directory.exists())
+    pid = server.get()["pid"]
+    server.host.kill()
+    os.kill(pid, signal.SIGKILL)
+    wait_until("the machine to be gone", lambda: harness.process_start_time(pid) is None)
+    shutil.copytree(server.host.root / "copy", directory, symlinks=True)
+    shutil.rmtree(server.host.root / "copy")
+    server.host.start()
+    assert server.get()["phase"] == "hibernated"
+    server.query_when_up("SELECT 1")
+    server.assert_told("cannot be restored; starting cold", "the volume has changed since the snapshot was written")
+    assert (directory.parent / "snapshot.refused/manifest.spent.json").exists()
+    assert server.started() != started
+    server.check()
+    server.assert_next_time_works()
