@@ -509,6 +509,15 @@ snapshot_removed(void *context, int result, const void *output, const Error *err
 		log_warning("spent snapshot not removed", "machine", machine->label, "reason", err->message);
 }
 
+/* By the wall clock, because no other goes on while the host is off. */
+static uint64_t
+machine_time_on_disk_ms(const Machine *machine)
+{
+	uint64_t now_ms = clock_realtime_ms();
+
+	return now_ms > machine->manifest.created_ms ? now_ms - machine->manifest.created_ms : 0;
+}
+
 void
 machine_resume(Machine *machine)
 {
@@ -538,7 +547,7 @@ machine_resume(Machine *machine)
 	machine->knocked_ns = 0;
 	/* The extension comes with a new HELLO; the answer to that carries RESUMED. */
 	machine->resumed_pending = true;
-	machine->resumed_slept_ms = (now_ns - machine->slept_since_ns) / NS_PER_MS;
+	machine->resumed_slept_ms = machine_time_on_disk_ms(machine);
 	machine_listen_flash(machine);
 	machine_enter_ready(machine);
 	machine_save(machine);

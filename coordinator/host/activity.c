@@ -265,6 +265,8 @@ activity_observe(const char *path, const pid_t *pids, size_t pid_count, const Ac
 
 	if (result >= 0)
 		result = machine_processes_read(pids, pid_count, &processes, &process_count, err);
+	if (result >= 0)
+		result = activity_page_use_own_clock(&page, processes, process_count, err);
 	if (result < 0)
 		return result;
 	activity_page_read_waits(&page, processes, process_count, false);

@@ -72,6 +72,18 @@ const MachineProcess *machine_process_find(const MachineProcess *processes, size
  */
 void activity_page_read_waits(ActivityPage *page, const MachineProcess *processes, size_t process_count, bool all);
 
+/*
+ * A machine that was on disk has a monotonic clock of its own (see activity_clock.c). From here on the page's times are
+ * ours. processes: sorted by inner_pid, the first one's clock counts; none: nothing changes.
+ */
+int activity_page_use_own_clock(ActivityPage *page, const MachineProcess *processes, size_t process_count,
+								Error *err) MUST_CHECK;
+/* By how much a process's monotonic clock is ahead of ours; negative: behind. */
+int activity_clock_read_ahead(pid_t pid, int64_t *ret_ahead_ns, Error *err) MUST_CHECK;
+/* Pure: the two halves of the above. The text is that of /proc/PID/timens_offsets; -EBADMSG. */
+int activity_clock_parse(const char *offsets, int64_t *ret_offset_ns, Error *err) MUST_CHECK;
+void activity_page_shift(ActivityPage *page, int64_t ahead_ns);
+
 /* Why a machine is awake; the strings of activity_reason_name are part of the API ("statement", "transaction", …). */
 typedef enum ActivityReason
 {

@@ -220,6 +220,8 @@ quiesce_inspect(const QuiesceSpec *spec, QuiesceReport *ret_report, SocketSet *r
 		result = machine_processes_read(pids, pid_count, &processes, &view.process_count, err);
 	if (result >= 0)
 		result = activity_page_read(spec->activity_path, &page, err);
+	if (result >= 0)
+		result = activity_page_use_own_clock(&page, processes, view.process_count, err);
 	if (result < 0)
 		return result;
 	view.processes = processes;

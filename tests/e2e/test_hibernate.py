@@ -143,6 +143,23 @@ def test_a_bare_tcp_probe_wakes_nobody(server):
     assert server.query("SELECT 1") == [(1,)]
 
 
+def test_time_on_disk_does_not_count_as_idle(server):
+    """The restored processes' own clock stands still while they are on disk; a query is "just now" all the same."""
+    hibernate(server)
+    on_disk = time.monotonic()
+    wait_until("two seconds on disk", lambda: time.monotonic() > on_disk + 2)
+    session = server.connect()
+    before = time.monotonic()
+
+    def awake():
+        rows(session, "SELECT 1")
+        state = server.get()
+        return state if "idle-for-ms" in state else None
+
+    assert wait_until("it to be awake", awake)["idle-for-ms"] <= (time.monotonic() - before) * 1000
+    session.close()
+
+
 def test_exec_brings_it_back_and_holds_it(server):
     hibernate(server)
     done = server.host.cli("machine", "exec", "--ns", server.namespace, server.name, "sh", "-c", "echo inside; exit 7",
