@@ -13,7 +13,7 @@
 # make valgrind     the extension's TAP tests, PostgreSQL under valgrind
 # make fuzz         the fuzzers, a minute each (SECONDS=…)
 # make reference    print docs/reference/ anew from the tables in the code
-# make install-coordinator  install lttled, lttle, the service and the completion below $(prefix)
+# make install-coordinator  install lttled, lttle, the services and the completion below $(prefix)
 
 PG_CONFIG ?= pg_config
 
@@ -73,6 +73,7 @@ install-coordinator: coordinator
 	install -D -m 0755 build/coordinator/lttled $(DESTDIR)$(prefix_coordinator)/sbin/lttled
 	install -D -m 0755 build/coordinator/lttle $(DESTDIR)$(prefix_coordinator)/bin/lttle
 	install -D -m 0644 packaging/lttled.service $(DESTDIR)/etc/systemd/system/lttled.service
+	install -D -m 0644 packaging/lttle-drain.service $(DESTDIR)/etc/systemd/system/lttle-drain.service
 	install -D -m 0644 packaging/bash-completion/lttle $(DESTDIR)/usr/share/bash-completion/completions/lttle
 	install -D -m 0644 --no-target-directory packaging/lttled.yaml $(DESTDIR)/etc/lttle/lttled.yaml.example
 

@@ -8,6 +8,9 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 
+#define DRAIN_STANDARD_MS 90000
+#define DRAIN_MOST_MS	  (24 * 3600 * UINT64_C(1000))
+
 /* Answers with the engine's body, or with an empty object when it has none. */
 static void
 change_done(void *context, int result, json_t *body, const Error *err)
@@ -69,6 +72,19 @@ void
 handle_wake_machine(ApiCall *call)
 {
 	change_named(call, engine_wake_machine);
+}
+
+void
+handle_drain(ApiCall *call)
+{
+	uint64_t timeout_ms = 0;
+	Error error = {0};
+	int result = api_call_query_number(call, "timeout-ms", DRAIN_STANDARD_MS, DRAIN_MOST_MS, &timeout_ms, &error);
+
+	if (result < 0)
+		api_call_reply_error(call, result, &error);
+	else
+		engine_drain(api_call_engine(call), timeout_ms, change_done, call);
 }
 
 void

@@ -25,6 +25,7 @@ void handle_hibernate_machine(ApiCall *call);
 void handle_suspend_machine(ApiCall *call);
 void handle_wake_machine(ApiCall *call);
 void handle_import_image(ApiCall *call);
+void handle_drain(ApiCall *call);
 
 /* handle_wait.c, handle_logs.c, handle_exec.c */
 void handle_wait(ApiCall *call);

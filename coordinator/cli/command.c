@@ -19,7 +19,7 @@ const CliOption cli_options[OPTION_COUNT] = {
 	{OPTION_INTERACTIVE, 'i', "interactive", NULL, NULL,       "pass standard input on; without it the program's is empty"},
 	{OPTION_TERMINAL,    't', "tty",         NULL, NULL,       "give the program a terminal"},
 	{OPTION_FOR,         0,   "for",         NULL, "PHASE",    "the phase to wait for (without it: ready)"},
-	{OPTION_TIMEOUT,     0,   "timeout",     NULL, "DURATION", "how long to wait, such as 30s or 5m (without it: 1m)"},
+	{OPTION_TIMEOUT,     0,   "timeout",     NULL, "DURATION", "how long to wait, such as 30s or 5m (without it: 1m; drain: 90s)"},
 	{OPTION_LAST,        0,   "last",        NULL, "N",        "how many, the newest ones (without it: 100)"},
 	{OPTION_NAME,        0,   "name",        NULL, "NAME",     "only of this machine"},
 };
@@ -73,6 +73,10 @@ const CliCommand cli_commands[] = {
 	{"image", "import", NULL, "NAME SOURCE", 2, 2, false, JSON, NULL, run_image_import, "Import an image under a name",
 	 "SOURCE is written as skopeo does it: oci-archive:/path, docker-archive:/path, docker://registry/name."},
 
+	{NULL, "drain", NULL, "", 0, 0, false, JSON | OPTION_BIT(OPTION_TIMEOUT), NULL, run_drain,
+	 "Put every machine on disk, before the host shuts down",
+	 "What is not there within the time-out is stopped in order. Nothing new starts until lttled is started anew, and then\n"
+	 "only what somebody asks for. Exit code 1 when a machine had to be killed or has not come to rest."},
 	{NULL, "events", NULL, "", 0, 0, false, NS | ALL | JSON | OPTION_BIT(OPTION_NAME) | OPTION_BIT(OPTION_LAST), NULL, run_events,
 	 "List changes of phase, oldest first", NULL},
 	{NULL, "doctor", NULL, "", 0, 0, false, JSON, NULL, run_doctor,

@@ -27,6 +27,7 @@ int run_volume_delete(const CliInvocation *invocation);
 int run_image_list(const CliInvocation *invocation);
 int run_image_import(const CliInvocation *invocation);
 
+int run_drain(const CliInvocation *invocation);
 int run_events(const CliInvocation *invocation);
 int run_doctor(const CliInvocation *invocation);
 int run_version(const CliInvocation *invocation);

@@ -47,10 +47,23 @@ engine_delete_app(Engine *engine, const char *name_space, const char *name, Engi
 	machine_dispatch(machine, EVENT_STOP, "deleted");
 }
 
+/* As command_find, for what starts a machine. */
+static Machine *
+command_find_to_start(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
+{
+	Error error;
+	int result = engine_check_open(engine, &error);
+
+	if (result == 0)
+		return command_find(engine, "machine", name_space, name, done, context);
+	done(context, result, NULL, &error);
+	return NULL;
+}
+
 void
 engine_restart_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
 {
-	Machine *machine = command_find(engine, "machine", name_space, name, done, context);
+	Machine *machine = command_find_to_start(engine, name_space, name, done, context);
 
 	if (machine == NULL)
 		return;
@@ -99,7 +112,7 @@ engine_hibernate_machine(Engine *engine, const char *name_space, const char *nam
 void
 engine_wake_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
 {
-	Machine *machine = command_find(engine, "machine", name_space, name, done, context);
+	Machine *machine = command_find_to_start(engine, name_space, name, done, context);
 
 	if (machine == NULL)
 		return;

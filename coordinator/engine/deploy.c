@@ -311,8 +311,10 @@ engine_deploy(Engine *engine, const char *text, size_t size, EngineDeployed done
 	Deployment deployment = {.engine = engine};
 	Error error = {0};
 	json_t *body = NULL;
-	int result = deploy_check(&deployment, text, size);
+	int result = engine_check_open(engine, &error);
 
+	if (result == 0)
+		result = deploy_check(&deployment, text, size);
 	if (result == 0)
 		result = deploy_store(&deployment, &error);
 	if (result == 0)

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
+#include "host/manifest.h"
 #include "host/network_wall.h"
 
 Machine *
@@ -251,14 +252,20 @@ engine_adopt_living(Machine *machine, Phase was)
 		machine_dispatch(machine, EVENT_STOP, "was being stopped");
 }
 
-/* A machine that had come so far needs nothing but a client to start again. */
+/*
+ * After a reboot nothing starts before somebody asks for it, whatever it did when the host went down; only a deploy
+ * that had not come to an image yet is carried on. The same where all that a machine needs from the host is gone with
+ * its processes. In the same boot a machine that is stopped stays so, and one that died meanwhile is started again.
+ */
 static bool
-phase_was_awake_or_asleep(Phase phase)
+machine_waits_for_somebody(const Machine *machine, Phase was)
 {
-	return phase == PHASE_READY || phase == PHASE_SUSPENDED || phase == PHASE_STOPPED || phase == PHASE_HIBERNATED ||
-		   phase == PHASE_PREPARING || phase == PHASE_FREEZING || phase == PHASE_RESUMING ||
-		   phase == PHASE_HIBERNATE_PREPARING || phase == PHASE_HIBERNATE_CLOSING ||
-		   phase == PHASE_HIBERNATE_FREEZING || phase == PHASE_DUMPING || phase == PHASE_EVICTING;
+	if (was == PHASE_STOPPED)
+		return true;
+	if (was == PHASE_IDLE || was == PHASE_PULLING_IMAGE)
+		return false;
+	return machine->engine->host_restarted || (was != PHASE_CREATING && was != PHASE_ERROR && was != PHASE_STOPPING &&
+											   was != PHASE_RESTARTING && !network_exists(&machine->network));
 }
 
 /* Takes over a machine that is on disk, or that the host's reboot has ended: it starts when somebody asks for it. */
@@ -282,9 +289,9 @@ engine_adopt_sleeping(Machine *machine, Phase was)
 		machine_rest(machine);
 		return machine_dispatch(machine, EVENT_ADOPT_SNAPSHOT, NULL);
 	}
-	if (!phase_was_awake_or_asleep(was) || machine->spec.mode != MODE_FLASH || network_exists(&machine->network))
+	if (!machine_waits_for_somebody(machine, was))
 		return false;
-	return machine_dispatch(machine, EVENT_ADOPT_NOTHING, "the host was started anew");
+	return machine_dispatch(machine, EVENT_ADOPT_NOTHING, was == PHASE_STOPPED ? NULL : "the host was started anew");
 }
 
 static void
@@ -296,6 +303,9 @@ engine_adopt(Machine *machine)
 
 	(void) fsm_phase_parse(machine->record.phase, &was);
 	machine->facts.delete_wanted = was == PHASE_DELETING || machine->record.delete_wanted;
+	/* A number of another boot may be anybody's. */
+	if (machine->engine->host_restarted)
+		machine->record.pid = 0;
 	/* A dump goes on to its end without us. One that was cut off leaves processes that must not run. */
 	if (was == PHASE_DUMPING && (snapshot_settle(machine->paths.snapshot, &cut_off, &error) < 0 || cut_off))
 		machine->record.pid = 0;
@@ -310,6 +320,24 @@ engine_adopt(Machine *machine)
 	machine->facts.restart_wanted = !machine->facts.delete_wanted;
 	/* By way of stopping: what a killed coordinator left half made is given back first. */
 	machine_dispatch(machine, EVENT_STOP, "no process of it lives");
+}
+
+/* The boot in which this state was last used is a file beside the store. A state without one is new. */
+static int
+engine_compare_boot(Engine *engine, bool remember, Error *err)
+{
+	_cleanup_free_ char *path = memory_printf("%s/boot-id", engine->layout.state_directory);
+	_cleanup_free_ char *last = NULL;
+	char boot_id[40];
+	int result = manifest_read_boot_id(boot_id, err);
+
+	if (result < 0)
+		return result;
+	if (remember)
+		return file_replace(path, boot_id, strlen(boot_id), 0600, err);
+	result = file_read(path, 64, &last, NULL, err);
+	engine->host_restarted = result == 0 && strcmp(last, boot_id) != 0;
+	return result == -ENOENT ? 0 : result;
 }
 
 static void
@@ -332,6 +360,8 @@ engine_open(Engine *engine, Error *err)
 
 	if (result == 0)
 		result = store_open(engine->layout.state_directory, &engine->store, err);
+	if (result == 0)
+		result = engine_compare_boot(engine, false, err);
 	if (result == 0)
 		result = cgroup_hierarchy_open("/sys/fs/cgroup", &engine->cgroups, err);
 	if (result == 0)
@@ -379,6 +409,13 @@ engine_start(struct event_base *loop, const Settings *settings, Engine **ret_eng
 	}
 	for (Machine *machine = engine->machines; machine != NULL; machine = machine->next)
 		engine_adopt(machine);
+	/* Only now: who is killed before has not seen them all. */
+	result = engine_compare_boot(engine, true, err);
+	if (result < 0)
+	{
+		engine_free(engine);
+		return result;
+	}
 	*ret_engine = engine;
 	return 0;
 }
@@ -409,6 +446,7 @@ engine_free(Engine *engine)
 	if (engine == NULL)
 		return;
 	deserted = engine->machines == NULL;
+	engine_end_drain(engine);
 	while (engine->machines != NULL)
 	{
 		Machine *machine = engine->machines;

@@ -73,6 +73,15 @@ void engine_hibernate_machine(Engine *engine, const char *name_space, const char
 /* Wakes it (also starts a stopped one). Done when it runs; it goes back to sleep by its own rules. */
 void engine_wake_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
 
+/*
+ * Before the host shuts down: puts every machine on disk, and stops in order what has not come there within
+ * timeout_ms; stopping takes as long as the setting says, then it is killed. Until this coordinator ends nothing new
+ * starts (-EBUSY), and the next one starts nothing that nobody asks for. Done when every machine is at rest, with
+ * {"machines": [{"namespace", "name", "outcome": "hibernated"|"stopped"|"killed"|"unfinished", "phase",
+ * "not-on-disk-because", "took-ms"}, …]}. -EBUSY while another drain runs.
+ */
+void engine_drain(Engine *engine, uint64_t timeout_ms, EngineDone done, void *context);
+
 /* Imports an image under a name from skopeo's notation of a source, e.g. "oci-archive:/path". */
 void engine_import_image(Engine *engine, const char *name, const char *source, EngineDone done, void *context);
 

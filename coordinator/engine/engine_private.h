@@ -32,6 +32,8 @@ typedef struct EnginePressure
 	Machine *leaving;		 /* goes to disk for it, one at a time; NULL: none */
 } EnginePressure;
 
+typedef struct Drain Drain;
+
 struct Engine
 {
 	struct event_base *loop;
@@ -50,6 +52,8 @@ struct Engine
 	unsigned booting;	  /* cold starts that run */
 	uint64_t last_ticket; /* of those that wait for either */
 	EnginePressure pressure;
+	Drain *drain;		 /* NULL: open for everything */
+	bool host_restarted; /* since the last coordinator */
 };
 
 Machine *engine_find_machine(Engine *engine, const char *name_space, const char *name);
@@ -60,6 +64,10 @@ void engine_remove_machine(Engine *engine, Machine *machine);	/* from list and s
 void engine_resume_next(Engine *engine);
 void engine_watch_pressure(Engine *engine);	 /* a machine sleeps, and has given back what it could */
 void engine_forget_pressure(Engine *engine); /* after the machines */
+/* drain.c */
+void engine_note_phase(Engine *engine);								/* a machine is in another phase */
+int engine_check_open(const Engine *engine, Error *err) MUST_CHECK; /* -EBUSY while the host is drained */
+void engine_end_drain(Engine *engine);
 void engine_pin_image(Engine *engine, const Machine *machine);
 void engine_unpin_images(Engine *engine);
 int engine_register_image(Engine *engine, const char *name, const HostImage *image, Error *err) MUST_CHECK;

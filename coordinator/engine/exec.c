@@ -237,6 +237,8 @@ engine_exec(Engine *engine, const EngineExecSpec *spec)
 	if (machine == NULL)
 		result = error_set(&error, -ENOENT, "machine %s/%s: not found", spec->name_space, spec->name);
 	else
+		result = engine_check_open(engine, &error);
+	if (machine != NULL && result == 0)
 		result = exec_ensure_awake(machine, &error);
 	if (result < 0)
 	{

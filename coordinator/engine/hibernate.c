@@ -167,6 +167,9 @@ machine_handle_gate_knock(void *context, const DoorKnock *knock)
 {
 	Machine *machine = context;
 
+	/* Who comes while the host is drained waits for the next coordinator. */
+	if (engine_check_open(machine->engine, NULL) < 0)
+		return;
 	door_describe_knock(knock, machine->knocker, sizeof(machine->knocker));
 	machine->knocked_ns = clock_monotonic_ns();
 	machine_dispatch(machine, EVENT_KNOCK, machine->knocker);
@@ -562,6 +565,7 @@ machine_start_cold(Machine *machine)
 	Error error;
 
 	machine->has_snapshot = false;
+	machine->keep_error = true;
 	machine->knocker[0] = '\0';
 	machine->knocked_ns = 0;
 	if (snapshot_set_aside(machine->paths.snapshot, &error) < 0)

@@ -64,7 +64,8 @@ machine_count_ports(const Machine *machine, unsigned *ret_listening, unsigned *r
 		unsigned port_established = 0;
 
 		result = sockdiag_count_port(diag_fd, machine->spec.exposes[i].port, &port_listening, &port_established, err);
-		listening += port_listening > 0;
+		/* Stubs of a closed gate are no server. */
+		listening += port_listening > gate_count_stubs(machine->gate, machine->spec.exposes[i].port);
 		established += port_established;
 	}
 	if (result < 0)

@@ -353,7 +353,9 @@ machine_created(void *context, int result, const void *output, const Error *err)
 	}
 	machine->record.pid = machine->process.pid;
 	machine->record.start_time = machine->process.start_time;
-	machine->last_error[0] = '\0';
+	if (!machine->keep_error)
+		machine->last_error[0] = '\0';
+	machine->keep_error = false;
 	machine_dispatch(machine, EVENT_CREATED, NULL);
 }
 

@@ -387,6 +387,7 @@ machine_dispatch(Machine *machine, FsmEvent event, const char *detail)
 	if (row->to != PHASE_READY && before == PHASE_READY)
 		evtimer_del(machine->idle_timer);
 	machine_settle_boot(machine, row->action == ACTION_WARN_SLOW);
+	engine_note_phase(machine->engine);
 	/* Settled before acting as well: an action may go on to the next phase at once, and this one was reached. */
 	machine_settle_waits(machine);
 	if (row->action == ACTION_FORGET)

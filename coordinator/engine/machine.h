@@ -7,6 +7,7 @@
  *   wake.c        thaw
  *   hibernate.c   to disk and back
  *   pressure.c    who goes to disk when the host's memory runs short
+ *   drain.c       all of them to rest, before the host shuts down
  *   idle.c        when it is time to suspend, and why it is not
  *   flash.c       what the extension says
  *   wait.c        those who wait for a phase
@@ -58,6 +59,15 @@ typedef struct AwakeReason
 	char text[160];
 } AwakeReason;
 
+/* What the draining of the host knows of a machine. */
+typedef struct MachineDrain
+{
+	uint64_t retry_ns;	 /* no try to go to disk before; 0: there was none */
+	uint64_t settled_ns; /* at rest since; 0: not yet */
+	bool stopped;		 /* by the drain */
+	char why[256];		 /* it is not on disk */
+} MachineDrain;
+
 typedef struct Machine
 {
 	Engine *engine;
@@ -77,6 +87,7 @@ typedef struct Machine
 	struct event *exit_event;
 	int exit_status;	  /* as of waitpid(2) of the last run; -1: unknown or none */
 	char last_error[512]; /* why it last failed; empty: it did not */
+	bool keep_error;	  /* the start that follows is its consequence, not its mending */
 	uint64_t started_ns;  /* this run's launch, monotonic */
 	uint64_t restart_delay_ms;
 
@@ -127,6 +138,7 @@ typedef struct Machine
 	unsigned pressure_failures;		 /* to go to disk under memory pressure, in a row */
 	uint64_t pressure_not_before_ns; /* left alone until then */
 
+	MachineDrain drain;
 	struct EngineWait *waits;
 	struct Machine *next;
 } Machine;

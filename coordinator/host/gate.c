@@ -395,6 +395,24 @@ gate_clear_sockets(const Gate *gate, Error *err)
 	return 0;
 }
 
+static uint16_t
+port_number(const GatePort *port)
+{
+	return port->address.ss_family == AF_INET6
+			   ? ntohs(((const struct sockaddr_in6 *) (const void *) &port->address)->sin6_port)
+			   : ntohs(((const struct sockaddr_in *) (const void *) &port->address)->sin_port);
+}
+
+unsigned
+gate_count_stubs(const Gate *gate, uint16_t port)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; gate != NULL && gate->stubs.count > 0 && i < gate->plan.port_count; i++)
+		count += port_number(&gate->plan.ports[i]) == port;
+	return count;
+}
+
 /* Sends the kept frames to the machine, and the ones that the tap has not told yet. */
 static void
 gate_replay(Gate *gate)

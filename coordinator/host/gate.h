@@ -90,6 +90,9 @@ int gate_close(const GateSpec *spec, const SocketSet *sockets, Gate **ret_gate, 
  * sessions, which would make the restore fail with EADDRNOTAVAIL. Destroys them (SOCK_DESTROY) with output dropped. */
 int gate_clear_sockets(const Gate *gate, Error *err) MUST_CHECK;
 
+/* How many of the sockets that listen on a port of the machine are the gate's own. NULL: none. */
+unsigned gate_count_stubs(const Gate *gate, uint16_t port);
+
 /*
  * After the restore: hands pending connections over to the server's listeners, lets the sessions' packets pass, replays
  * the frames that were seen, and frees the gate, also when it fails. Also after a dump that failed, with the machine

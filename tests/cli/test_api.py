@@ -73,6 +73,17 @@ def test_doctor(coordinator):
     assert [check["status"] for check in checks] == ["ok", "warning", "missing"]
 
 
+def test_drain(coordinator):
+    status, answer = coordinator.request("POST", "/v1/drain")
+    coordinator.expect("drain 90000")
+    assert status == 200
+    assert [machine["outcome"] for machine in answer["machines"]] == ["hibernated", "stopped"]
+    assert coordinator.request("POST", "/v1/drain?timeout-ms=10")[0] == 200
+    coordinator.expect("drain 10")
+    for timeout in ["-1", "soon", "", "86400001"]:
+        assert coordinator.error("POST", f"/v1/drain?timeout-ms={timeout}") == (400, "invalid")
+
+
 @pytest.mark.parametrize("method, path, said", [
     ("DELETE", "apps/postgresql", "delete app samples/postgresql"),
     ("DELETE", "volumes/pgdata", "delete volume samples/pgdata"),

@@ -301,6 +301,19 @@ def test_wait(coordinator):
     assert coordinator.cli("machine", "wait", "--ns", "samples", "postgresql", "--timeout", "soon").returncode == USAGE
 
 
+def test_drain(coordinator):
+    ends(coordinator.cli("drain"), OK,
+         "NAMESPACE   NAME         OUTCOME      TOOK        NOT ON DISK BECAUSE\n"
+         "samples     postgresql   hibernated   420.00 ms   -\n"
+         "samples     slow         stopped      1.5 s       statement: pid 57, for 3 s\n")
+    coordinator.expect("drain 90000")
+    done = coordinator.cli("drain", "--timeout", "100ms", "--json")
+    coordinator.expect("drain 100")
+    assert (done.returncode, done.stderr) == (FAILURE, b"lttle: 1 of 2 machines did not come to rest in order\n")
+    assert json.loads(done.stdout)["machines"][1]["outcome"] == "killed"
+    assert coordinator.cli("drain", "--timeout", "soon").returncode == USAGE
+
+
 def test_no_coordinator(tmp_path, coordinator):
     none = tmp_path / "none.sock"
     ends(coordinator.cli("--socket", none, "app", "list"), NO_COORDINATOR,
@@ -370,7 +383,7 @@ def commands():
 
 def test_every_command_has_help_and_stands_in_the_reference(built):
     found = list(commands())
-    assert len(found) == 23
+    assert len(found) == 24
     reference = (TOP / "docs/reference/cli.md").read_text()
     for command in found:
         texts = [subprocess.run([LTTLE, *words], capture_output=True, text=True, check=True).stdout

@@ -344,6 +344,21 @@ engine_wake_machine(Engine *engine, const char *name_space, const char *name, En
 }
 
 void
+engine_drain(Engine *engine, uint64_t timeout_ms, EngineDone done, void *context)
+{
+	char number[32];
+	json_t *machines =
+		json_pack("[{s:s, s:s, s:s, s:s, s:n, s:i}, {s:s, s:s, s:s, s:s, s:s, s:i}]", "namespace", "samples", "name",
+				  "postgresql", "outcome", "hibernated", "phase", "hibernated", "not-on-disk-because", "took-ms", 420,
+				  "namespace", "samples", "name", "slow", "outcome", timeout_ms < 1000 ? "killed" : "stopped", "phase",
+				  "stopped", "not-on-disk-because", "statement: pid 57, for 3 s", "took-ms", 1500);
+
+	snprintf(number, sizeof(number), "%llu", (unsigned long long) timeout_ms);
+	say("drain %s", number);
+	answer_later(engine, "drain", json_pack("{s:o}", "machines", machines), done, context);
+}
+
+void
 engine_import_image(Engine *engine, const char *name, const char *source, EngineDone done, void *context)
 {
 	say("import %s", source);
