@@ -225,7 +225,7 @@ class Coordinator:
         return self
 
     def answers(self):
-        assert self.process.poll() is None, f"lttled ended: {self.log()[-2000:]}"
+        assert self.process.poll() is None, f"lttled ended with {self.process.returncode}: {self.log()[-2000:]}"
         return self.cli("version", check=False).returncode == 0
 
     def stop(self, signal_number=signal.SIGTERM):
