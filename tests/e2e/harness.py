@@ -184,7 +184,6 @@ class Coordinator:
         self.settings_file = self.root / "lttled.yaml"
         self.log_file = self.root / "lttled.log"
         self.process = None
-        self.wrapper = os.environ.get("LTTLED_WRAPPER", "").split()
         self.root.mkdir(parents=True)
         self.settings_file.write_text(
             f"state-directory: {self.state}\nrun-directory: {self.run}\nname-prefix: {prefix}\n"

@@ -21,6 +21,18 @@ from harness import rows, wait_until
 NEW_BOOT = 'mount --make-private /proc && mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"'
 
 
+class Host(harness.Coordinator):
+    """
+    A coordinator that is started as the boot of the moment wants it. Always in a mount namespace of its own, so that no
+    namespace that somebody else makes meanwhile gets a copy of its mounts and keeps their loop devices over the reboot.
+    """
+
+    boot = ["unshare", "--mount"]
+
+    def wrapper(self):
+        return [*self.boot, *super().wrapper()]
+
+
 def reboot(host):
     """Starts lttled as on a host that was started anew. Where it still runs, it is killed: a power cut."""
     if host.process is not None:
@@ -33,8 +45,8 @@ def reboot(host):
     boot_id = host.root / "boot-id"
     boot_id.write_text(f"{uuid.uuid4()}\n")
     uptime = int(float(Path("/proc/uptime").read_text().split()[0]))
-    host.wrapper = ["unshare", "--mount", "--time", f"--monotonic={5 - uptime}", f"--boottime={5 - uptime}",
-                    "sh", "-c", NEW_BOOT, str(boot_id)]
+    host.boot = ["unshare", "--mount", "--time", f"--monotonic={5 - uptime}", f"--boottime={5 - uptime}",
+                 "sh", "-c", NEW_BOOT, str(boot_id)]
     host.start()
     offsets = dict(line.split()[:2] for line in Path(f"/proc/{host.process.pid}/timens_offsets").read_text().splitlines())
     assert int(offsets["monotonic"]) == 5 - uptime, "lttled's clock is not that of a fresh boot"
@@ -42,7 +54,7 @@ def reboot(host):
 
 @pytest.fixture(scope="module")
 def host():
-    coordinator = harness.Coordinator(f"r{os.getpid() % 100000:05d}", harness.subnet(1))
+    coordinator = Host(f"r{os.getpid() % 100000:05d}", harness.subnet(1))
     try:
         coordinator.start()
         coordinator.import_image()
