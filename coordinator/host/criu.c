@@ -230,6 +230,9 @@ child_become(const CriuRun *run, const char *const argv[], int report_fd, pid_t 
 		problem.code = prepare(run, &problem);
 	if (problem.code == 0)
 	{
+		/* Images hold the machine's memory; CRIU itself would let everybody read them. */
+		if (run->is_dump)
+			umask(077);
 		/* After the last change of user, which cancels it. */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)

@@ -174,6 +174,21 @@ test_dump_leaves_the_processes(void **state)
 }
 
 /* What lies open in a snapshot is a machine's memory. */
+/* CRIU's images for which find(1)'s test holds. */
+static unsigned
+count_images(const char *test)
+{
+	char command[600];
+	const char *const argv[] = {"sh", "-c", command, NULL};
+	_cleanup_free_ char *output = NULL;
+	Error err = {0};
+
+	snprintf(command, sizeof(command), "find '%s' -type f -name '*.img' %s | wc -l", server.directory,
+			 test == NULL ? "" : test);
+	check(process_run(argv, 10000, &output, &err), &err);
+	return (unsigned) atoi(output);
+}
+
 static void
 test_directory_is_closed_to_others(void **state)
 {
@@ -184,6 +199,8 @@ test_directory_is_closed_to_others(void **state)
 	assert_int_equal(stat(server.directory, &status), 0);
 	assert_int_equal(status.st_mode & 0777, 0700);
 	assert_int_equal(status.st_uid, 0);
+	assert_true(count_images(NULL) > 10);
+	assert_int_equal(count_images("! -perm 0600"), 0);
 	server_thaw();
 }
 
