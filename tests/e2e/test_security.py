@@ -169,6 +169,22 @@ def test_it_opens_no_connection_to_the_host_or_to_a_neighbour(host, database):
         other.delete()
 
 
+FORGE = """
+use Socket;
+socket(my $s, PF_INET, SOCK_DGRAM, 0) or die $!;
+setsockopt($s, 0, 15, 1) or die $!;  # IP_FREEBIND
+bind($s, sockaddr_in(0, inet_aton("%s"))) or die $!;
+print connect($s, sockaddr_in(9, inet_aton("%s"))) ? "sends" : "refused";
+"""
+
+
+def test_it_cannot_send_from_an_address_that_is_not_its_own(host, database):
+    own = database.address
+    gateway = own.rsplit(".", 1)[0] + ".1"
+    for source, expected in ((own, "sends"), ("192.0.2.1", "refused"), (gateway, "refused")):
+        assert inside(host, database, "perl", "-", input=FORGE % (source, gateway)).stdout == expected, source
+
+
 def test_an_address_without_a_machine_is_refused_at_once(host, database):
     """Rather than sent by the default route, to somebody who could answer in a deleted machine's name."""
     unused = database.address.rsplit(".", 2)[0] + ".200.200"
