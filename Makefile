@@ -7,6 +7,7 @@
 # make coordinator  build lttled and lttle into build/coordinator; with FAULTS=1 for tests, into build/coordinator-faults
 # make image        build the image, offline, from Debian packages
 # make torture      clients of every kind against a machine that sleeps all the time; MINUTES=10 SEED=...
+# make regress-suspended  PostgreSQL's own tests against a machine that is suspended every second; some minutes
 # make bench        figures for the README, from one run on this machine
 # make lint         formatting, static analysis, include rules
 # make asan         unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -17,7 +18,7 @@
 
 PG_CONFIG ?= pg_config
 
-OWN_TARGETS = setup coordinator image demo test torture bench lint asan fuzz valgrind reference install-coordinator clean-coordinator help
+OWN_TARGETS = setup coordinator image demo test torture regress-suspended bench lint asan fuzz valgrind reference install-coordinator clean-coordinator help
 
 # A bare machine has no pg_config yet, and none of these needs it.
 ifneq ($(filter-out $(OWN_TARGETS),$(or $(MAKECMDGOALS),all)),)
@@ -48,6 +49,10 @@ test: setup
 torture: setup
 	@$(MAKE) --no-print-directory coordinator image
 	@tests/torture/run $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+regress-suspended: setup
+	@$(MAKE) --no-print-directory coordinator image
+	@tests/regress/run
 
 bench: setup
 	@$(MAKE) --no-print-directory coordinator image
