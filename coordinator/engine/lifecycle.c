@@ -280,6 +280,8 @@ machine_prepare_host(const Machine *machine, Error *err)
 		result = network_create(&machine->network, err);
 	if (result == 0)
 		result = cgroup_create(machine->engine->cgroups, machine->group, &limits, err);
+	if (result == 0) /* a machine that was killed in its sleep has left it frozen */
+		result = cgroup_set_frozen(machine->engine->cgroups, machine->group, false, err);
 	return result;
 }
 
