@@ -58,7 +58,7 @@ typedef struct SnapshotManifest
 	char fingerprint[72]; /* "sha256:…" over pg_control, postmaster.pid, and name/size/mtime of every file in pg_wal */
 	bool synced;		  /* images and volumes have reached the disk: good after a reboot too */
 	uint64_t created_ms;  /* since the epoch */
-	uint64_t image_bytes; /* size on disk */
+	uint64_t image_bytes; /* sizes of all images together */
 	uint64_t dump_us;
 	char reason[128]; /* "hibernate-after", "API", "memory pressure", "manual trigger" */
 } SnapshotManifest;
@@ -88,8 +88,8 @@ int snapshot_settle(const char *directory, bool *ret_cut_off, Error *err) MUST_C
 int snapshot_read_manifest(const char *directory, SnapshotManifest *ret_manifest, Error *err) MUST_CHECK;
 
 /*
- * Says whether the snapshot may be restored now: kernel, CRIU version, image, boot id or synced, fingerprint. -ESTALE
- * with the reason when it may not; the caller then moves it aside (snapshot_set_aside) and starts cold.
+ * Says whether the snapshot may be restored now: kernel, CRIU version, image, boot id or synced, its size, fingerprint.
+ * -ESTALE with the reason when it may not; the caller then moves it aside (snapshot_set_aside) and starts cold.
  */
 int snapshot_verify(const SnapshotSpec *spec, const SnapshotManifest *manifest, const char *image_id,
 					Error *err) MUST_CHECK;
