@@ -259,7 +259,7 @@ test_newer_volume_is_refused(void **state)
 	assert_int_equal(snapshot_verify(&server.snapshot, &manifest, server.image.id, &err), -ESTALE);
 	assert_string_equal(err.message, "the volume has changed since the snapshot was written");
 	check(snapshot_set_aside(server.directory, &err), &err);
-	snprintf(aside, sizeof(aside), "%s.refused/" MANIFEST_NAME, server.directory);
+	snprintf(aside, sizeof(aside), "%s.refused/" MANIFEST_SPENT_NAME, server.directory);
 	assert_int_equal(access(aside, F_OK), 0);
 	assert_int_equal(access(server.directory, F_OK), -1);
 	assert_cold_start_is_right();
