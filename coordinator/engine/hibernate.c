@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -16,6 +17,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
+#include "host/shm.h"
 
 /* CRIU has deadlines of its own, which grow with the machine's memory; these are for a disk that answers no more. */
 #define DUMP_TIMEOUT_MS	   600000
@@ -45,13 +47,25 @@ snapshot_plan_clear(SnapshotPlan *plan)
 	free(plan->data);
 }
 
+/* The last of the mounts. A machine of an older coordinator's has a /dev/shm of its own, which CRIU takes along itself.
+ */
+static bool
+machine_has_host_shm(const Machine *machine)
+{
+	_cleanup_free_ char *inside = memory_printf("/proc/%d/root" SHM_TARGET, (int) machine->process.pid);
+	struct stat here;
+	struct stat there;
+
+	return stat(machine->paths.shm, &here) == 0 && stat(inside, &there) == 0 && here.st_dev == there.st_dev;
+}
+
 static void
 snapshot_plan_fill(const Machine *machine, SnapshotPlan *plan)
 {
 	size_t count = machine->spec.volume_count;
 	size_t data_count = 0;
 
-	*plan = (SnapshotPlan){.mounts = memory_allocate((count + 2) * sizeof(*plan->mounts)),
+	*plan = (SnapshotPlan){.mounts = memory_allocate((count + 3) * sizeof(*plan->mounts)),
 						   .volumes = memory_allocate((count + 1) * sizeof(*plan->volumes)),
 						   .data = memory_allocate((count + 1) * sizeof(*plan->data))};
 	for (size_t i = 0; i < count; i++)
@@ -68,6 +82,7 @@ snapshot_plan_fill(const Machine *machine, SnapshotPlan *plan)
 	}
 	plan->mounts[count] = (SnapshotMount){.target = "/run/lttle", .source = machine->paths.run_directory};
 	plan->mounts[count + 1] = (SnapshotMount){.target = "/run/lttle.log", .source = machine->paths.log};
+	plan->mounts[count + 2] = (SnapshotMount){.target = SHM_TARGET, .source = machine->paths.shm};
 	plan->spec = (SnapshotSpec){.criu = machine->engine->criu,
 								.criu_version = machine->engine->criu_version,
 								.directory = machine->paths.snapshot,
@@ -76,7 +91,7 @@ snapshot_plan_fill(const Machine *machine, SnapshotPlan *plan)
 								.network_path = machine->network.pin_path,
 								.root = machine->rootfs.merged,
 								.mounts = plan->mounts,
-								.mount_count = count + 2,
+								.mount_count = count + 3,
 								.data_paths = plan->data,
 								.data_count = data_count,
 								.uid = machine->image_config.uid,
@@ -207,6 +222,8 @@ dump_job(const void *input, void *output, Error *err)
 	dump->manifest = machine->manifest;
 	snapshot_plan_fill(machine, &plan);
 	plan.spec.steps = &dump->steps;
+	if (!machine_has_host_shm(machine))
+		plan.spec.mount_count--;
 	result = snapshot_dump(&plan.spec, &dump->manifest, err);
 	snapshot_plan_clear(&plan);
 	return result;
@@ -323,9 +340,11 @@ static int
 empty_group_job(const void *input, void *output, Error *err)
 {
 	const Machine *machine = input;
-	int result = cgroup_reclaim(machine->engine->cgroups, machine->group, err);
+	int result = shm_unmount(machine->paths.shm, err); /* what was in it is in the snapshot */
 
 	(void) output;
+	if (result == 0 && machine->engine->settings.reclaim)
+		result = cgroup_reclaim(machine->engine->cgroups, machine->group, err);
 	return result == -EAGAIN ? 0 : result; /* a page that somebody else has mapped stays */
 }
 
@@ -352,8 +371,6 @@ machine_empty_group(Machine *machine)
 					.context = machine};
 	Error error;
 
-	if (!machine->engine->settings.reclaim)
-		return;
 	machine_cancel_memory_work(machine);
 	if (job_start(machine->engine->loop, &spec, &machine->memory_work, &error) < 0)
 		log_debug("cached files not given back", "machine", machine->label, "reason", error.message);

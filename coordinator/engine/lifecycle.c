@@ -25,6 +25,7 @@
 #include "host/launch.h"
 #include "host/port_share.h"
 #include "host/reclaim.h"
+#include "host/shm.h"
 
 #define FETCH_TIMEOUT_MS	 (30 * 60 * 1000)
 #define CREATE_TIMEOUT_MS	 (5 * 60 * 1000)
@@ -227,7 +228,7 @@ create_arguments(const Machine *machine)
 static int
 create_launch(const Machine *machine, pid_t *ret_pid, Error *err)
 {
-	LaunchMount *mounts = memory_allocate((machine->spec.volume_count + 1) * sizeof(*mounts));
+	LaunchMount *mounts = memory_allocate((machine->spec.volume_count + 2) * sizeof(*mounts));
 	HostVolume *volumes = memory_allocate((machine->spec.volume_count + 1) * sizeof(*volumes));
 	LaunchSpec spec = {.cgroups = machine->engine->cgroups,
 					   .cgroup = machine->group,
@@ -235,14 +236,13 @@ create_launch(const Machine *machine, pid_t *ret_pid, Error *err)
 					   .root = machine->rootfs.merged,
 					   .hostname = machine->spec.name,
 					   .mounts = mounts,
-					   .mount_count = machine->spec.volume_count + 1,
+					   .mount_count = machine->spec.volume_count + 2,
 					   .log_path = machine->paths.log,
 					   .argv = create_arguments(machine),
 					   .environment = create_environment(machine),
 					   .working_directory = machine->image_config.working_directory,
 					   .uid = machine->image_config.uid,
-					   .gid = machine->image_config.gid,
-					   .shm_bytes = MACHINE_SHM_BYTES};
+					   .gid = machine->image_config.gid};
 
 	if (spec.argv[0] == NULL)
 		return error_set(err, -EINVAL, "image %s: has neither an entrypoint nor a command, and the app names none",
@@ -258,6 +258,7 @@ create_launch(const Machine *machine, pid_t *ret_pid, Error *err)
 									  .target = mount->path,
 									  .read_only = volume != NULL && volume->spec.mode == VOLUME_READ_ONLY};
 	}
+	mounts[machine->spec.volume_count + 1] = (LaunchMount){.source = machine->paths.shm, .target = SHM_TARGET};
 	return launch_machine(&spec, ret_pid, err);
 }
 
@@ -274,6 +275,8 @@ machine_prepare_host(const Machine *machine, Error *err)
 	CgroupLimits limits = machine_limits(machine);
 	int result = create_volumes(machine, err);
 
+	if (result == 0)
+		result = shm_mount(machine->paths.shm, MACHINE_SHM_BYTES, err);
 	if (result == 0)
 		result = rootfs_mount(&machine->rootfs, err);
 	if (result == 0 && !network_exists(&machine->network))
@@ -317,6 +320,8 @@ create_job(const void *input, void *output, Error *err)
 	const Machine *machine = input;
 	int result = tear_down_processes(machine, err); /* a restore that was cut off may have left some */
 
+	if (result == 0)
+		result = shm_unmount(machine->paths.shm, err); /* a new machine finds it empty */
 	if (result == 0)
 		result = machine_prepare_host(machine, err);
 	/* Clients may be waiting at the gate's stubs, on the ports that the server is about to bind. */
@@ -538,6 +543,8 @@ tear_down_job(const void *input, void *output, Error *err)
 	(void) output;
 	if (result == 0 && machine->rootfs.merged[0] != '\0')
 		result = rootfs_unmount(&machine->rootfs, err);
+	if (result == 0)
+		result = shm_unmount(machine->paths.shm, err);
 	for (size_t i = 0; result == 0 && i < machine->spec.volume_count; i++)
 	{
 		HostVolume volume;

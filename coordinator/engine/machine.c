@@ -104,6 +104,7 @@ machine_plan_paths(Machine *machine)
 	/* By number, because a socket's path is at most 107 bytes and a machine's name may be longer. */
 	snprintf(paths->run_directory, sizeof(paths->run_directory), "%s/m/%u", layout->run_directory,
 			 machine->record.index);
+	snprintf(paths->shm, sizeof(paths->shm), "%s/shm/%u", layout->run_directory, machine->record.index);
 	snprintf(paths->log, sizeof(paths->log), "%s/machine.log", paths->directory);
 	snprintf(paths->hotset, sizeof(paths->hotset), "%s/hotset", paths->directory);
 	snprintf(paths->snapshot, sizeof(paths->snapshot), "%s/snapshot", paths->directory);

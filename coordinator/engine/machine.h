@@ -45,6 +45,7 @@ typedef struct MachinePaths
 {
 	char directory[400];	 /* <state>/machines/<namespace>/<name> */
 	char run_directory[320]; /* <run>/m/<index>, /run/lttle in the machine */
+	char shm[320];			 /* <run>/shm/<index>, /dev/shm in the machine */
 	char log[420];
 	char activity[420];
 	char flash_socket[420];

@@ -37,7 +37,7 @@ typedef struct LaunchSpec
 	const char *working_directory;	/* NULL: / */
 	uid_t uid;
 	gid_t gid;
-	uint64_t shm_bytes; /* size of the tmpfs on /dev/shm */
+	uint64_t shm_bytes; /* size of the tmpfs on /dev/shm; 0: none is made, because one of the mounts goes there */
 } LaunchSpec;
 
 /*

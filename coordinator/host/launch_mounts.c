@@ -151,7 +151,7 @@ build_dev(uint64_t shm_bytes, Error *err)
 	if (result == 0)
 		result = mount_system("devpts", "/dev/pts", MS_NOEXEC,
 							  "newinstance,ptmxmode=0666,mode=0620,gid=" TERMINAL_GROUP, err);
-	if (result < 0)
+	if (result < 0 || shm_bytes == 0)
 		return result;
 	snprintf(options, sizeof(options), "mode=1777,size=%llu", (unsigned long long) shm_bytes);
 	return mount_system("tmpfs", "/dev/shm", MS_NODEV | MS_NOEXEC, options, err);

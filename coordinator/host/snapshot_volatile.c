@@ -65,6 +65,13 @@ copy_file(int from_directory_fd, int to_directory_fd, const char *name, uint64_t
 	return copy_content(from_fd, to_fd, name, err);
 }
 
+/* Sockets and pipes have no content, and nobody in the machine could do without the rest. */
+static bool
+is_unsupported(const char *name, mode_t mode)
+{
+	return strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && (S_ISDIR(mode) || S_ISLNK(mode));
+}
+
 static int
 copy_directory(const char *from, const char *to, Error *err)
 {
@@ -85,6 +92,9 @@ copy_directory(const char *from, const char *to, Error *err)
 			return error_set_errno(err, errno, "%s/%s", from, entry->d_name);
 		if (S_ISREG(status.st_mode))
 			result = copy_file(fd, to_fd, entry->d_name, &total_bytes, err);
+		else if (is_unsupported(entry->d_name, status.st_mode))
+			result = error_set(err, -EOPNOTSUPP, "%s/%s: directories and links in memory can't be taken to disk", from,
+							   entry->d_name);
 	}
 	return result;
 }

@@ -10,7 +10,7 @@
 #include "host/snapshot.h"
 
 /* Copies the plain files of every directory that is mounted to be written and lies on a tmpfs into
- * <directory>/mount-<number>/. -EFBIG beyond 64 MiB. */
+ * <directory>/mount-<number>/. -EFBIG beyond 64 MiB; -EOPNOTSUPP when there is a directory or a link in it. */
 int snapshot_save_volatile(const SnapshotSpec *spec, Error *err) MUST_CHECK;
 
 /* Brings them back, with owner and mode, whether a file is there or not. */

@@ -42,6 +42,11 @@ def test_on_disk_there_is_no_process_and_no_memory(server):
         lambda: f"the cached files to be given back: {server.get()['memory']}",
         lambda: server.get()["memory"]["resident-bytes"] < 4 << 20,
     )
+    snapshot = server.host.state / "machines" / server.namespace / server.name / "snapshot"
+    assert (snapshot / "manifest.json").exists()
+    assert not list(snapshot.glob("tmpfs-*")), "CRIU packs a file system in memory of the machine's own, by tar"
+    shm = f"{server.host.run}/shm/"
+    wait_until("the memory of /dev/shm to be given back", lambda: shm not in open("/proc/self/mountinfo").read())
     listing = server.host.cli("machine", "get", "--ns", server.namespace, server.name).stdout
     assert "snapshot: " in listing and "API" in listing
 
@@ -158,6 +163,27 @@ def test_time_on_disk_does_not_count_as_idle(server):
 
     assert wait_until("it to be awake", awake)["idle-for-ms"] <= (time.monotonic() - before) * 1000
     session.close()
+
+
+def test_what_lies_in_dev_shm_survives_and_a_new_start_finds_it_empty(server):
+    def inside(command):
+        return server.host.cli("machine", "exec", "--ns", server.namespace, server.name, "sh", "-c", command).stdout
+
+    assert server.query("SHOW dynamic_shared_memory_type") == [("posix",)]
+    inside("echo kept >/dev/shm/note; chmod 640 /dev/shm/note")
+    before = inside("stat -c '%n %a %U %s' /dev/shm/*; stat -c '%a %F' /dev/shm; stat -f -c '%T %b' /dev/shm")
+    assert "/dev/shm/PostgreSQL." in before and "1777 directory\ntmpfs" in before
+    hibernate(server)
+    assert inside("stat -c '%n %a %U %s' /dev/shm/*; stat -c '%a %F' /dev/shm; stat -f -c '%T %b' /dev/shm") == before
+    assert inside("cat /dev/shm/note") == "kept\n"
+    assert server.query("SET debug_parallel_query = on; SELECT count(*) FROM pg_class") > [(100,)]
+    inside("mkdir /dev/shm/directory")
+    refused = server.host.cli("machine", "hibernate", "--ns", server.namespace, server.name, check=False)
+    assert refused.returncode != 0 and "/directory: directories and links in memory" in refused.stderr
+    assert server.query("SELECT 1") == [(1,)]
+    server.host.cli("machine", "restart", "--ns", server.namespace, server.name)
+    listing = inside("ls /dev/shm")
+    assert listing.startswith("PostgreSQL.") and len(listing.split()) == before.count("PostgreSQL.")
 
 
 def test_exec_brings_it_back_and_holds_it(server):

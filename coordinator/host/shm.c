@@ -1,0 +1,73 @@
+/* A machine's /dev/shm; see shm.h. */
+#include "host/shm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/text.h"
+
+/*
+ * One at a time. Who unmounts may be killed because a client came, and its system call still goes on to its end: only
+ * then is the lock free for the one that mounts.
+ */
+static int
+lock_parent(const char *path, int *ret_fd, Error *err)
+{
+	_cleanup_free_ char *parent = memory_duplicate(path);
+	_cleanup_fd_ int fd = -1;
+
+	*strrchr(parent, '/') = '\0';
+	fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX) < 0)
+		return error_set_errno(err, errno, "%s: lock", parent);
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+int
+shm_mount(const char *path, uint64_t size_bytes, Error *err)
+{
+	_cleanup_fd_ int lock_fd = -1;
+	struct statx status;
+	char options[64];
+	int result = file_make_directory(path, 0711, err);
+
+	if (result == 0)
+		result = lock_parent(path, &lock_fd, err);
+	if (result == 0)
+		result = file_make_directory(path, 0711, err); /* somebody may have removed it before the lock */
+	if (result < 0)
+		return result;
+	if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &status) < 0)
+		return error_set_errno(err, errno, "%s", path);
+	if (status.stx_attributes & STATX_ATTR_MOUNT_ROOT)
+		return 0;
+	snprintf(options, sizeof(options), "mode=1777,size=%" PRIu64, size_bytes);
+	if (mount("shm", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0)
+		return error_set_errno(err, errno, "%s: mount tmpfs", path);
+	return 0;
+}
+
+int
+shm_unmount(const char *path, Error *err)
+{
+	_cleanup_fd_ int lock_fd = -1;
+	int result = lock_parent(path, &lock_fd, err);
+
+	if (result < 0)
+		return result == -ENOENT ? 0 : result;
+	if (umount2(path, UMOUNT_NOFOLLOW | MNT_DETACH) < 0 && errno != EINVAL && errno != ENOENT)
+		return error_set_errno(err, errno, "%s: unmount", path);
+	if (rmdir(path) < 0 && errno != ENOENT)
+		return error_set_errno(err, errno, "%s", path);
+	return 0;
+}
