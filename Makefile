@@ -8,7 +8,7 @@
 # make image        build the image, offline, from Debian packages
 # make torture      clients of every kind against a machine that sleeps all the time; MINUTES=10 SEED=...
 # make regress-suspended  PostgreSQL's own tests against a machine that is suspended every second; some minutes
-# make bench        figures for the README, from one run on this machine
+# make bench        what the README claims, measured on this machine; bench/run --help
 # make lint         formatting, static analysis, include rules
 # make asan         unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 # make valgrind     the extension's TAP tests, PostgreSQL under valgrind
