@@ -47,6 +47,7 @@ static const Field fields[] = {
 	FIELD("image-id", FIELD_TEXT, image_id),
 	FIELD("extension-version", FIELD_TEXT, extension_version),
 	FIELD("fingerprint", FIELD_TEXT, fingerprint),
+	FIELD("images", FIELD_TEXT, images),
 	FIELD("synced", FIELD_FLAG, synced),
 	FIELD("created-ms", FIELD_NUMBER, created_ms),
 	FIELD("image-bytes", FIELD_NUMBER, image_bytes),

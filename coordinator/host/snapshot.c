@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +34,6 @@
 #define DUMP_LOG			 "dump.log"
 #define RESTORE_LOG			 "restore.log"
 #define PID_NAME			 "pid"
-#define IMAGE_SUFFIX		 ".img"
 #define ARGUMENTS_MAX		 100
 #define FORBIDDEN_IN_TARGETS "[]:"
 
@@ -156,20 +154,9 @@ make_directory(const SnapshotSpec *spec, int *ret_lock_fd, Error *err)
 	return result == 0 ? lock_directory(spec->directory, ret_lock_fd, err) : result;
 }
 
-static bool
-is_image(const char *name)
-{
-	size_t length = strlen(name);
-
-	return length > strlen(IMAGE_SUFFIX) && strcmp(name + length - strlen(IMAGE_SUFFIX), IMAGE_SUFFIX) == 0;
-}
-
-/*
- * How many bytes CRIU's images have, with what stands in the directories beside them. Other files of the top directory
- * come and go: logs, the mark, the manifest itself.
- */
+/* What the files of a directory and of those in it take on disk. */
 static uint64_t
-count_bytes(int directory_fd, bool top)
+count_bytes(int directory_fd, int levels)
 {
 	int fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_directory_ DIR *directory = fd < 0 ? NULL : fdopendir(fd);
@@ -184,13 +171,12 @@ count_bytes(int directory_fd, bool top)
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
 			fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		if (S_ISREG(status.st_mode) && (!top || is_image(entry->d_name)))
-			bytes += (uint64_t) status.st_size;
-		if (!S_ISDIR(status.st_mode) || !top)
+		bytes += (uint64_t) status.st_blocks * 512;
+		if (!S_ISDIR(status.st_mode) || levels < 2)
 			continue;
 		inner_fd = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (inner_fd >= 0)
-			bytes += count_bytes(inner_fd, false);
+			bytes += count_bytes(inner_fd, levels - 1);
 	}
 	return bytes;
 }
@@ -297,12 +283,14 @@ dump_locked(const SnapshotSpec *spec, int directory_fd, SnapshotManifest *manife
 		result = fault_hit(FAULT_VOLUMES_SYNCED, err);
 	if (result == 0)
 		result = snapshot_fingerprint(spec, sealed.fingerprint, err);
+	if (result == 0)
+		result = snapshot_list_images(spec->directory, sealed.images, err);
 	steps_note(spec->steps, "fingerprint");
 	if (result < 0)
 		return result;
 	sealed.synced = true;
 	sealed.created_ms = clock_realtime_ms();
-	sealed.image_bytes = count_bytes(directory_fd, true);
+	sealed.image_bytes = count_bytes(directory_fd, 2);
 	sealed.dump_us = (clock_monotonic_ns() - begun_ns) / 1000;
 	result = manifest_write(spec->directory, &sealed, err);
 	steps_note(spec->steps, "manifest");
@@ -348,7 +336,6 @@ snapshot_settle(const char *directory, bool *ret_cut_off, Error *err)
 int
 snapshot_verify(const SnapshotSpec *spec, const SnapshotManifest *manifest, const char *image_id, Error *err)
 {
-	_cleanup_fd_ int directory_fd = -1;
 	SnapshotManifest now = {0};
 	int result = read_versions(spec, &now, err);
 
@@ -364,17 +351,13 @@ snapshot_verify(const SnapshotSpec *spec, const SnapshotManifest *manifest, cons
 						 now.criu_version);
 	if (strcmp(manifest->image_id, image_id) != 0)
 		return error_set(err, -ESTALE, "the snapshot is of another image, %s", manifest->image_id);
-	directory_fd = open(spec->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (directory_fd < 0)
-		return error_set_errno(err, errno, "%s", spec->directory);
-	/* CRIU itself would take what a cut-off image lacks for zeros. */
-	now.image_bytes = count_bytes(directory_fd, true);
-	if (manifest->image_bytes != now.image_bytes)
-		return error_set(err, -ESTALE, "the snapshot is not whole: its images have %" PRIu64 " bytes of %" PRIu64,
-						 now.image_bytes, manifest->image_bytes);
-	result = snapshot_fingerprint(spec, now.fingerprint, err);
+	result = snapshot_list_images(spec->directory, now.images, err);
+	if (result == 0)
+		result = snapshot_fingerprint(spec, now.fingerprint, err);
 	if (result < 0)
 		return result;
+	if (strcmp(manifest->images, now.images) != 0)
+		return error_set(err, -ESTALE, "the snapshot is not whole: its images are not as they were written");
 	if (strcmp(manifest->fingerprint, now.fingerprint) != 0)
 		return error_set(err, -ESTALE, "the volume has changed since the snapshot was written");
 	return 0;
@@ -444,7 +427,7 @@ run_restore(const SnapshotSpec *spec, pid_t *ret_pid, Error *err)
 	int result;
 
 	if (directory_fd >= 0)
-		run.timeout_ms += count_bytes(directory_fd, true) / DISK_BYTES_PER_MS;
+		run.timeout_ms += count_bytes(directory_fd, 2) / DISK_BYTES_PER_MS;
 	add_restore_arguments(spec, pid_path, &arguments);
 	/* CRIU leaves the machine's first process to whoever takes over its children. */
 	if (prctl(PR_GET_CHILD_SUBREAPER, &was_subreaper) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)

@@ -55,10 +55,12 @@ typedef struct SnapshotManifest
 	char criu_version[32];
 	char image_id[80];
 	char extension_version[32];
-	char fingerprint[72]; /* "sha256:…" over pg_control, postmaster.pid, and name/size/mtime of every file in pg_wal */
-	bool synced;		  /* images and volumes have reached the disk: good after a reboot too */
+	char fingerprint[72]; /* "sha256:…" over pg_control, postmaster.pid, name/size/mtime of every file in pg_wal, and
+						   * the WAL's last page */
+	char images[72]; /* "sha256:…" over name/size/mtime of CRIU's images: it reads a shortened one without a word */
+	bool synced;	 /* images and volumes have reached the disk: good after a reboot too */
 	uint64_t created_ms;  /* since the epoch */
-	uint64_t image_bytes; /* sizes of all images together */
+	uint64_t image_bytes; /* size on disk */
 	uint64_t dump_us;
 	char reason[128]; /* "hibernate-after", "API", "memory pressure", "manual trigger" */
 } SnapshotManifest;
@@ -66,6 +68,9 @@ typedef struct SnapshotManifest
 /* Fingerprint of the volumes as they are now. A volume without PostgreSQL's files has one too: names, sizes and mtimes
  * of its top two levels. About a millisecond. */
 int snapshot_fingerprint(const SnapshotSpec *spec, char ret_fingerprint[72], Error *err) MUST_CHECK;
+
+/* The manifest's `images`, of the files as they are now. */
+int snapshot_list_images(const char *directory, char ret_listing[72], Error *err) MUST_CHECK;
 
 /*
  * Dumps the frozen machine (--freeze-cgroup), leaving its processes as they are, frozen; then syncs the volumes and the
@@ -88,7 +93,7 @@ int snapshot_settle(const char *directory, bool *ret_cut_off, Error *err) MUST_C
 int snapshot_read_manifest(const char *directory, SnapshotManifest *ret_manifest, Error *err) MUST_CHECK;
 
 /*
- * Says whether the snapshot may be restored now: kernel, CRIU version, image, boot id or synced, its size, fingerprint.
+ * Says whether the snapshot may be restored now: kernel, CRIU version, image, boot id or synced, images, fingerprint.
  * -ESTALE with the reason when it may not; the caller then moves it aside (snapshot_set_aside) and starts cold.
  */
 int snapshot_verify(const SnapshotSpec *spec, const SnapshotManifest *manifest, const char *image_id,

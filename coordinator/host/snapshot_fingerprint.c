@@ -1,8 +1,9 @@
 /*
  * The fingerprint of a machine's volumes: what changes whenever the data do. For a PostgreSQL cluster that is
- * pg_control, postmaster.pid and the WAL's files (the first two alone miss changes that only reached the WAL); for
- * anything else the names, sizes and times of the two top levels. Everything read here was written by the machine:
- * no link is followed, nothing but plain files of modest size is opened.
+ * pg_control, postmaster.pid, the WAL's files and its last page (the first two alone miss changes that only reached the
+ * WAL, and a crash of the host loses times of files but no commit); for anything else the names, sizes and times of the
+ * two top levels. Everything read here was written by the machine: no link is followed, nothing but plain files of
+ * modest size is opened.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -19,10 +20,12 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "host/snapshot.h"
+#include "host/wal_end.h"
 
 #define CONTROL_PATH	"global/pg_control"
 #define FILE_MAX_BYTES	65536
 #define DIGEST_PREFIX	"sha256:"
+#define IMAGE_SUFFIX	".img"
 #define ENTRIES_MAX		1000000
 #define OPEN_DIRECTORY	(O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define OPEN_PLAIN_FILE (O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
@@ -103,25 +106,55 @@ hash_status(crypto_hash_sha256_state *hash, int directory_fd, const char *name, 
 	return 0;
 }
 
-/* Names, sizes and times in a directory; of the level below as well when levels is 2. */
+/* Names, sizes and times of what a directory lists. */
 static int
-hash_listing(crypto_hash_sha256_state *hash, int directory_fd, const char *path, int levels, Error *err)
+hash_names(crypto_hash_sha256_state *hash, int directory_fd, const NameList *list, Error *err)
 {
-	_cleanup_(names_clear) NameList list = {0};
-	int result = names_read(directory_fd, path, &list, err);
+	int result = 0;
 
-	for (size_t i = 0; result == 0 && i < list.count; i++)
+	for (size_t i = 0; result == 0 && i < list->count; i++)
+		result = hash_status(hash, directory_fd, list->names[i], err);
+	return result;
+}
+
+/* Of a directory and of those in it. */
+static int
+hash_two_levels(crypto_hash_sha256_state *hash, int directory_fd, const NameList *list, Error *err)
+{
+	int result = hash_names(hash, directory_fd, list, err);
+
+	for (size_t i = 0; result == 0 && i < list->count; i++)
 	{
-		_cleanup_fd_ int fd = -1;
+		_cleanup_fd_ int fd = openat(directory_fd, list->names[i], OPEN_DIRECTORY);
+		_cleanup_(names_clear) NameList below = {0};
 
-		result = hash_status(hash, directory_fd, list.names[i], err);
-		if (result < 0 || levels < 2)
+		if (fd < 0)
 			continue;
-		fd = openat(directory_fd, list.names[i], OPEN_DIRECTORY);
-		if (fd >= 0)
-			result = hash_listing(hash, fd, list.names[i], levels - 1, err);
+		hash_text(hash, list->names[i]);
+		result = names_read(fd, list->names[i], &below, err);
+		if (result == 0)
+			result = hash_names(hash, fd, &below, err);
 	}
 	return result;
+}
+
+static int
+hash_wal(crypto_hash_sha256_state *hash, int wal_fd, Error *err)
+{
+	_cleanup_(names_clear) NameList list = {0};
+	WalEnd end;
+	int result = names_read(wal_fd, "pg_wal", &list, err);
+
+	if (result == 0)
+		result = hash_names(hash, wal_fd, &list, err);
+	if (result == 0)
+		result = wal_end_find(wal_fd, list.names, list.count, &end, err);
+	if (result < 0)
+		return result;
+	hash_text(hash, end.segment);
+	crypto_hash_sha256_update(hash, (const unsigned char *) &end.address, sizeof(end.address));
+	crypto_hash_sha256_update(hash, end.page, sizeof(end.page));
+	return 0;
 }
 
 /* The content of a small file; one that isn't there counts too. */
@@ -169,8 +202,7 @@ hash_cluster(crypto_hash_sha256_state *hash, int cluster_fd, Error *err)
 		result = hash_content(hash, cluster_fd, "postmaster.pid", err);
 	/* A WAL directory elsewhere is on another volume, or on the machine's own root. */
 	if (result == 0)
-		result =
-			wal_fd < 0 ? hash_status(hash, cluster_fd, "pg_wal", err) : hash_listing(hash, wal_fd, "pg_wal", 1, err);
+		result = wal_fd < 0 ? hash_status(hash, cluster_fd, "pg_wal", err) : hash_wal(hash, wal_fd, err);
 	return result;
 }
 
@@ -206,13 +238,22 @@ hash_volume(crypto_hash_sha256_state *hash, const char *path, Error *err)
 		hash_text(hash, list.names[i]);
 		result = hash_cluster(hash, fd, err);
 	}
-	return result == 0 && !found ? hash_listing(hash, volume_fd, path, 2, err) : result;
+	return result == 0 && !found ? hash_two_levels(hash, volume_fd, &list, err) : result;
+}
+
+static void
+digest_text(crypto_hash_sha256_state *hash, char ret_text[72])
+{
+	unsigned char digest[crypto_hash_sha256_BYTES];
+
+	crypto_hash_sha256_final(hash, digest);
+	memcpy(ret_text, DIGEST_PREFIX, sizeof(DIGEST_PREFIX));
+	sodium_bin2hex(ret_text + strlen(DIGEST_PREFIX), 72 - strlen(DIGEST_PREFIX), digest, sizeof(digest));
 }
 
 int
 snapshot_fingerprint(const SnapshotSpec *spec, char ret_fingerprint[72], Error *err)
 {
-	unsigned char digest[crypto_hash_sha256_BYTES];
 	crypto_hash_sha256_state hash;
 	int result = 0;
 
@@ -223,12 +264,35 @@ snapshot_fingerprint(const SnapshotSpec *spec, char ret_fingerprint[72], Error *
 		result = hash_volume(&hash, spec->data_paths[i], err);
 	}
 	if (result < 0)
-	{
 		error_prefix(err, "fingerprint");
-		return result;
+	else
+		digest_text(&hash, ret_fingerprint);
+	return result;
+}
+
+static bool
+is_image(const char *name)
+{
+	size_t length = strlen(name);
+
+	return length > strlen(IMAGE_SUFFIX) && strcmp(name + length - strlen(IMAGE_SUFFIX), IMAGE_SUFFIX) == 0;
+}
+
+int
+snapshot_list_images(const char *directory, char ret_listing[72], Error *err)
+{
+	_cleanup_fd_ int fd = open(directory, OPEN_DIRECTORY);
+	_cleanup_(names_clear) NameList list = {0};
+	crypto_hash_sha256_state hash;
+	int result = fd < 0 ? error_set_errno(err, errno, "%s", directory) : names_read(fd, directory, &list, err);
+
+	crypto_hash_sha256_init(&hash);
+	for (size_t i = 0; result == 0 && i < list.count; i++)
+	{
+		if (is_image(list.names[i]))
+			result = hash_status(&hash, fd, list.names[i], err);
 	}
-	crypto_hash_sha256_final(&hash, digest);
-	memcpy(ret_fingerprint, DIGEST_PREFIX, sizeof(DIGEST_PREFIX));
-	sodium_bin2hex(ret_fingerprint + strlen(DIGEST_PREFIX), 72 - strlen(DIGEST_PREFIX), digest, sizeof(digest));
-	return 0;
+	if (result == 0)
+		digest_text(&hash, ret_listing);
+	return result;
 }

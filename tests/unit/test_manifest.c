@@ -22,6 +22,7 @@
 #include "base/text.h"
 #include "host/manifest.h"
 #include "host/snapshot.h"
+#include "host/wal_end.h"
 
 static char directory[64];
 
@@ -32,6 +33,7 @@ static const SnapshotManifest example = {
 	.image_id = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 	.extension_version = "1.0",
 	.fingerprint = "sha256:fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210",
+	.images = "sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
 	.synced = true,
 	.created_ms = 1795266453622,
 	.image_bytes = 27918336,
@@ -97,6 +99,7 @@ assert_manifest_equal(const SnapshotManifest *left, const SnapshotManifest *righ
 	assert_string_equal(left->image_id, right->image_id);
 	assert_string_equal(left->extension_version, right->extension_version);
 	assert_string_equal(left->fingerprint, right->fingerprint);
+	assert_string_equal(left->images, right->images);
 	assert_int_equal(left->synced, right->synced);
 	assert_true(left->created_ms == right->created_ms);
 	assert_true(left->image_bytes == right->image_bytes);
@@ -349,6 +352,123 @@ test_cluster(void **state)
 	assert_false(has_changed());
 }
 
+/* Writes the head and a byte of a WAL page that has this address; the file's size and time stay. */
+static void
+put_page(const char *name, uint64_t offset, uint64_t address, char byte)
+{
+	char page[WAL_PAGE_BYTES] = {0};
+	_cleanup_fd_ int fd = open(path_of(name), O_WRONLY | O_CLOEXEC);
+
+	memcpy(page + 8, &address, sizeof(address));
+	page[200] = byte;
+	assert_int_equal(pwrite(fd, page, sizeof(page), (off_t) offset), sizeof(page));
+	touch(name, 1000, 1);
+}
+
+static void
+put_segment(const char *name)
+{
+	put_text(name, "");
+	assert_int_equal(truncate(path_of(name), 1 << 20), 0);
+	touch(name, 1000, 1);
+}
+
+/* A crash of the host may lose the times of files, and the sizes of segments never change. */
+static void
+test_commits_that_leave_no_time(void **state)
+{
+	const char *first = "pg_wal/000000010000000A00000FFF"; /* ends at B/0 */
+	const char *second = "pg_wal/000000010000000B00000000";
+	const char *recycled = "pg_wal/000000010000000B00000001";
+	uint64_t begin = UINT64_C(0xAFFF00000);
+
+	(void) state;
+	make_cluster();
+	put_segment(first);
+	put_segment(recycled);
+	put_page(recycled, 0, begin - (1 << 20), 'o');
+	put_page(first, 0, begin, '1');
+	put_page(first, 8192, begin + 8192, '2');
+	assert_true(has_changed());
+	assert_false(has_changed());
+	put_page(first, 8192, begin + 8192, '3');
+	assert_true(has_changed());
+	put_page(first, 16384, begin + 16384, '3');
+	assert_true(has_changed());
+	put_page(first, 32768, begin - 8192, 'o');
+	assert_false(has_changed());
+	for (uint64_t offset = 0; offset < 1 << 20; offset += WAL_PAGE_BYTES)
+		put_page(first, offset, begin + offset, 'f');
+	assert_true(has_changed());
+	put_segment(second);
+	touch("pg_wal", 1000, 1);
+	assert_true(has_changed());
+	put_page(second, 0, begin + (1 << 20), '4');
+	assert_true(has_changed());
+	put_page(first, 0, begin, 'e');
+	assert_false(has_changed());
+	put_page(recycled, 0, begin + (2 << 20), '5');
+	assert_true(has_changed());
+}
+
+/* What a machine may put there is read as far as it is a segment, and no further. */
+static void
+test_what_is_no_segment(void **state)
+{
+	char *const names[] = {"000000010000000000000001", "000000010000000000000002",		   "00000001000000000000FFFF",
+						   "archive_status",		   "000000010000000000000003.partial", "not there"};
+	_cleanup_fd_ int fd = -1;
+	WalEnd end;
+	Error err = {0};
+
+	(void) state;
+	make_cluster();
+	assert_int_equal(mkfifo(path_of("pg_wal/000000010000000000000002"), 0600), 0);
+	put_segment("pg_wal/00000001000000000000FFFF");
+	put_segment("pg_wal/000000010000000000000003.partial");
+	put_page("pg_wal/000000010000000000000003.partial", 0, 3 << 20, 'p');
+	assert_int_equal(mkdir(path_of("pg_wal/archive_status"), 0700), 0);
+	fd = open(path_of("pg_wal"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	check(wal_end_find(fd, names, sizeof(names) / sizeof(names[0]), &end, &err), &err);
+	assert_string_equal(end.segment, "");
+	put_segment("pg_wal/000000010000000000000004");
+	put_page("pg_wal/000000010000000000000004", 0, 4 << 20, '4');
+	put_page("pg_wal/000000010000000000000004", 8192, (4 << 20) + 8192, '5');
+	check(wal_end_find(fd, (char *const[]){"000000010000000000000004"}, 1, &end, &err), &err);
+	assert_string_equal(end.segment, "000000010000000000000004");
+	assert_true(end.address == (4 << 20) + 8192);
+	assert_int_equal(end.page[200], '5');
+}
+
+/* CRIU restores a shortened image without a word. */
+static void
+test_images(void **state)
+{
+	char before[72];
+	char after[72];
+	Error err = {0};
+
+	(void) state;
+	put_text("pages-1.img", "pages");
+	touch("pages-1.img", 1000, 1);
+	check(snapshot_list_images(directory, before, &err), &err);
+	put_text("restore.log", "not one of them");
+	check(snapshot_list_images(directory, after, &err), &err);
+	assert_string_equal(after, before);
+	assert_int_equal(truncate(path_of("pages-1.img"), 4), 0);
+	touch("pages-1.img", 1000, 1);
+	check(snapshot_list_images(directory, after, &err), &err);
+	assert_string_not_equal(after, before);
+	put_text("pages-1.img", "pages");
+	touch("pages-1.img", 1000, 1);
+	put_text("pages-2.img", "");
+	check(snapshot_list_images(directory, after, &err), &err);
+	assert_string_not_equal(after, before);
+	assert_int_equal(unlink(path_of("pages-2.img")), 0);
+	check(snapshot_list_images(directory, after, &err), &err);
+	assert_string_equal(after, before);
+}
+
 /* Many images keep the cluster in a directory of the volume. */
 static void
 test_cluster_in_a_directory(void **state)
@@ -434,6 +554,9 @@ main(void)
 		TEST(test_wrong_fields),
 		TEST(test_too_long),
 		TEST(test_cluster),
+		TEST(test_commits_that_leave_no_time),
+		TEST(test_what_is_no_segment),
+		TEST(test_images),
 		TEST(test_cluster_in_a_directory),
 		TEST(test_other_data),
 		TEST(test_nothing_is_followed),
