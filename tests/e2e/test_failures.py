@@ -14,10 +14,15 @@ import psycopg2
 import pytest
 from harness import rows, wait_until
 
-# CRIU as it is, but while break_file exists it is to dump a process that isn't there: it fails by itself, with its own
-# log. -p: its real user is another than the effective one.
+# CRIU as it is, but while break_file exists it is to dump a process, or to restore to a root, that isn't there: it fails by
+# itself, with its own log. -p: its real user is another than the effective one.
 CRIU = """#!/bin/sh -p
-if [ "$1" = dump ] && [ -e {break_file} ]; then set -- "$@" -t 4194303; fi
+if [ -e {break_file} ]; then
+	case $1 in
+	dump) set -- "$@" -t 4194303 ;;
+	restore) set -- "$@" --root /not/there ;;
+	esac
+fi
 exec {criu} "$@"
 """
 
@@ -58,6 +63,9 @@ class Server(harness.Database):
     def check(self):
         assert self.query("SELECT count(*), sum(number) FROM told") == [
             (self.number, self.number * (self.number + 1) // 2)]
+
+    def snapshot(self):
+        return self.host.state / f"machines/{self.namespace}/{self.name}/snapshot"
 
     def started(self):
         return self.query("SELECT pg_postmaster_start_time()")
@@ -120,7 +128,7 @@ def assert_runs_on(server, session, pid, done):
     session.close()
     server.write()
     server.check()
-    assert not (server.host.state / "machines/samples/fails/snapshot/manifest.json").exists()
+    assert not (server.snapshot() / "manifest.json").exists()
 
 
 def kept_session(server):
@@ -191,34 +199,57 @@ def test_criu_fails_to_restore(server):
     session, _ = kept_session(server)
     started = server.started()
     server.go_to_disk()
-    directory = server.host.state / "machines/samples/fails"
-    os.truncate(directory / "snapshot/pstree.img", 10)
+    broken = server.host.root / "break"
+    broken.touch()
     server.query_when_up("SELECT 1")
+    broken.unlink()
     server.assert_told("cannot be restored; starting cold", "criu restore: exit status", "Error (criu/")
-    assert (directory / "snapshot.refused/restore.log").exists()
+    assert (server.snapshot().parent / "snapshot.refused/restore.log").exists()
     assert_cold(server, session, started)
 
 
-def test_a_stale_snapshot_is_refused(server):
-    """A copy of a whole snapshot, put back after the machine was restored from it, committed, and was killed."""
+@pytest.mark.parametrize("image", ["pages-1.img", "pstree.img"])
+def test_a_shortened_image_is_refused(server, image):
+    """CRIU would take a part of the memory for the whole of it."""
+    session, _ = kept_session(server)
     started = server.started()
     server.go_to_disk()
-    directory = server.host.state / "machines/samples/fails/snapshot"
-    shutil.copytree(directory, server.host.root / "copy")
-    server.write()
-    assert server.started() == started
-    wait_until("the spent one to be removed", lambda: not directory.exists())
+    path = server.snapshot() / image
+    os.truncate(path, path.stat().st_size // 2)
+    server.query_when_up("SELECT 1")
+    server.assert_told("cannot be restored; starting cold", "the snapshot's images are not as they were written")
+    assert_cold(server, session, started)
+
+
+def kill_machine(server):
+    """lttled and the server die; the host lives, and with it what it has in memory of the disk."""
     pid = server.get()["pid"]
     server.host.kill()
     os.kill(pid, signal.SIGKILL)
     wait_until("the machine to be gone", lambda: harness.process_start_time(pid) is None)
-    shutil.copytree(server.host.root / "copy", directory, symlinks=True)
-    shutil.rmtree(server.host.root / "copy")
+
+
+@pytest.mark.parametrize("end", [kill_machine, lambda server: server.host.crash()], ids=["killed", "host crashed"])
+def test_a_stale_snapshot_is_refused(server, end):
+    """
+    A copy of a whole snapshot, put back after the machine was restored from it, committed, and came to its end. A crash
+    of the host leaves the commits on the disk, and not the times of the files that they are in.
+    """
+    started = server.started()
+    server.go_to_disk()
+    copy = server.host.root / "copy"
+    shutil.copytree(server.snapshot(), copy)
+    server.write()
+    assert server.started() == started
+    wait_until("the spent one to be removed", lambda: not server.snapshot().exists())
+    end(server)
+    shutil.copytree(copy, server.snapshot(), dirs_exist_ok=True)
+    shutil.rmtree(copy)
     server.host.start()
     assert server.get()["phase"] == "hibernated"
     server.query_when_up("SELECT 1")
     server.assert_told("cannot be restored; starting cold", "the volume has changed since the snapshot was written")
-    assert (directory.parent / "snapshot.refused/manifest.spent.json").exists()
+    assert (server.snapshot().parent / "snapshot.refused/manifest.spent.json").exists()
     assert server.started() != started
     server.check()
     server.assert_next_time_works()
