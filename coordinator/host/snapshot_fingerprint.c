@@ -117,11 +117,11 @@ hash_names(crypto_hash_sha256_state *hash, int directory_fd, const NameList *lis
 	return result;
 }
 
-/* Of a directory and of those in it. */
+/* Of what the listed directories list. */
 static int
-hash_two_levels(crypto_hash_sha256_state *hash, int directory_fd, const NameList *list, Error *err)
+hash_directories(crypto_hash_sha256_state *hash, int directory_fd, const NameList *list, Error *err)
 {
-	int result = hash_names(hash, directory_fd, list, err);
+	int result = 0;
 
 	for (size_t i = 0; result == 0 && i < list->count; i++)
 	{
@@ -238,7 +238,9 @@ hash_volume(crypto_hash_sha256_state *hash, const char *path, Error *err)
 		hash_text(hash, list.names[i]);
 		result = hash_cluster(hash, fd, err);
 	}
-	return result == 0 && !found ? hash_two_levels(hash, volume_fd, &list, err) : result;
+	if (result == 0 && !found)
+		result = hash_names(hash, volume_fd, &list, err);
+	return result == 0 && !found ? hash_directories(hash, volume_fd, &list, err) : result;
 }
 
 static void
@@ -292,6 +294,9 @@ snapshot_list_images(const char *directory, char ret_listing[72], Error *err)
 		if (is_image(list.names[i]))
 			result = hash_status(&hash, fd, list.names[i], err);
 	}
+	/* What was saved beside them: the files that the machine had in memory. */
+	if (result == 0)
+		result = hash_directories(&hash, fd, &list, err);
 	if (result == 0)
 		digest_text(&hash, ret_listing);
 	return result;

@@ -307,7 +307,7 @@ test_other_boot_kernel_criu_image(void **state)
 	assert_int_equal(snapshot_verify(&server.snapshot, &changed, server.image.id, &err), -ESTALE);
 	assert_int_equal(snapshot_verify(&server.snapshot, &manifest, "sha256:other", &err), -ESTALE);
 	changed = manifest;
-	changed.image_bytes++;
+	changed.images[10] ^= 1;
 	assert_int_equal(snapshot_verify(&server.snapshot, &changed, server.image.id, &err), -ESTALE);
 	assert_non_null(strstr(err.message, "the snapshot is not whole"));
 	server_thaw();
