@@ -122,6 +122,9 @@ class CrashHost(FaultyCoordinator):
         self.process.kill()
         self.process.wait(timeout=harness.DEADLINE)
         self.process = None
+        # As long as it is held open no other mount namespace gets its number: not one of somebody else's machines, whose
+        # processes would be killed as if they were of this host.
+        held = os.open(f"/proc/{self.holder.pid}/ns/mnt", os.O_RDONLY)
         self.holder.kill()
         self.holder.wait(timeout=harness.DEADLINE)
         killed = {}
@@ -137,7 +140,11 @@ class CrashHost(FaultyCoordinator):
             return not self.processes() and not any(
                 start and harness.process_start_time(pid) == start for pid, start in killed.items())
 
-        wait_until(lambda: f"processes to end: {self.processes()} of {killed}", all_gone)
+        try:
+            wait_until(lambda: f"processes to end: {self.processes()} of {killed}", all_gone)
+        finally:
+            os.close(held)
+            self.namespace = None
         harness.sweep_kernel(self.prefix, self.root)
         wait_until(lambda: f"the host to be empty: {harness.leftovers(self.prefix, self.root)}",
                    lambda: not harness.leftovers(self.prefix, self.root))
