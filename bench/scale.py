@@ -170,7 +170,7 @@ def look(herd, bare, bare_zram, seconds_each, rounds, rng):
 
 def measure(options):
     """One run over growing numbers of machines, with the storms at the end."""
-    counts = [count for count in COUNTS if count <= options.machines]
+    counts = sorted({count for count in COUNTS if count <= options.machines} | {options.machines})
     rng = random.Random(1)
     with Host(SETTINGS) as host:
         herd = Herd(host)
