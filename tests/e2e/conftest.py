@@ -22,14 +22,8 @@ def pytest_sessionstart(session):
 
 @pytest.fixture(scope="session")
 def host():
-    coordinator = harness.Coordinator(f"t{os.getpid() % 100000:05d}", harness.subnet(0), "zram:\n  mode: auto\n  size: 4Gi\n")
-    try:
-        coordinator.start()
-        coordinator.import_image()
+    with harness.Coordinator(f"t{os.getpid() % 100000:05d}", harness.subnet(0), "zram:\n  mode: auto\n  size: 4Gi\n") as coordinator:
         yield coordinator
-    finally:
-        left = coordinator.close()
-        assert not left, f"left behind after everything was deleted: {left}"
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +38,5 @@ def database(host, request):
 @pytest.fixture(scope="module")
 def own_host():
     """A coordinator of the module's own, which its tests may kill."""
-    coordinator = harness.Coordinator(f"k{os.getpid() % 100000:05d}", harness.subnet(1))
-    try:
-        coordinator.start()
-        coordinator.import_image()
+    with harness.Coordinator(f"k{os.getpid() % 100000:05d}", harness.subnet(1)) as coordinator:
         yield coordinator
-    finally:
-        left = coordinator.close()
-        assert not left, f"left behind after everything was deleted: {left}"

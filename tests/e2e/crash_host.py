@@ -70,7 +70,9 @@ class CrashHost(FaultyCoordinator):
         self.images.mkdir()
         with open(self.disk, "wb") as disk:
             disk.truncate(disk_mib << 20)
-        subprocess.run(["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=1", self.disk], check=True)
+        # No blocks are put aside for root: full is full.
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=1", self.disk],
+                       check=True)
         self.plug_in()
 
     def plug_in(self):
@@ -156,6 +158,7 @@ class CrashHost(FaultyCoordinator):
         return super().expected(line) or line.endswith(f"({self.disk})")
 
     def close(self):
+        self.disarm()
         try:
             return super().close()
         finally:

@@ -241,6 +241,20 @@ class Coordinator:
     def log(self):
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
+    def __enter__(self):
+        """Started, with the image. At the end whatever is left after everything was deleted is a failure."""
+        try:
+            self.start()
+            self.import_image()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        left = self.close()
+        assert not left, f"left behind after everything was deleted: {left}"
+
     def close(self):
         """Deletes what is deployed, ends the daemon, and sweeps. Returns what the daemon itself had left behind."""
         left = []

@@ -154,15 +154,8 @@ class Rig:
 
 @pytest.fixture(scope="module")
 def rig():
-    host = crash_host.CrashHost(f"c{os.getpid() % 100000:05d}", harness.subnet(1))
-    try:
-        host.start()
-        host.import_image()
+    with crash_host.CrashHost(f"c{os.getpid() % 100000:05d}", harness.subnet(1)) as host:
         yield Rig(host)
-    finally:
-        host.disarm()
-        left = host.close()
-        assert not left, f"left behind after everything was deleted: {left}"
 
 
 def test_a_crash_loses_what_had_not_reached_the_disk(rig):

@@ -11,14 +11,8 @@ SERVERS = 6
 
 @pytest.fixture(scope="module")
 def one_at_a_time():
-    coordinator = harness.Coordinator(f"q{os.getpid() % 100000:05d}", harness.subnet(1), "max-resumes: 1\n")
-    try:
-        coordinator.start()
-        coordinator.import_image()
+    with harness.Coordinator(f"q{os.getpid() % 100000:05d}", harness.subnet(1), "max-resumes: 1\n") as coordinator:
         yield coordinator
-    finally:
-        left = coordinator.close()
-        assert not left, f"left behind after everything was deleted: {left}"
 
 
 def test_all_are_served_in_the_order_of_their_clients(one_at_a_time):

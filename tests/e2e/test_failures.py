@@ -36,14 +36,8 @@ def failing():
     (root / "criu").write_text(CRIU.format(
         break_file=root / "break", criu=own if os.path.exists(own) else shutil.which("criu")))
     (root / "criu").chmod(0o755)
-    try:
-        host.start()
-        host.import_image()
+    with host:
         yield host
-    finally:
-        host.disarm()
-        left = host.close()
-        assert not left, f"left behind after everything was deleted: {left}"
 
 
 class Server(harness.Database):

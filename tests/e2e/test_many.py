@@ -11,14 +11,8 @@ NAMES = ["one", "two", "three", "four"]
 @pytest.fixture(scope="module")
 def narrow_host():
     """A coordinator that starts one machine at a time."""
-    coordinator = harness.Coordinator(f"m{os.getpid() % 100000:05d}", harness.subnet(1), "max-boots: 1\n")
-    try:
-        coordinator.start()
-        coordinator.import_image()
+    with harness.Coordinator(f"m{os.getpid() % 100000:05d}", harness.subnet(1), "max-boots: 1\n") as coordinator:
         yield coordinator
-    finally:
-        left = coordinator.close()
-        assert not left, f"left behind after everything was deleted: {left}"
 
 
 def moments(host, name):

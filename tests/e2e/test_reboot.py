@@ -54,14 +54,8 @@ def reboot(host):
 
 @pytest.fixture(scope="module")
 def host():
-    coordinator = Host(f"r{os.getpid() % 100000:05d}", harness.subnet(1))
-    try:
-        coordinator.start()
-        coordinator.import_image()
+    with Host(f"r{os.getpid() % 100000:05d}", harness.subnet(1)) as coordinator:
         yield coordinator
-    finally:
-        left = coordinator.close()
-        assert not left, f"left behind after everything was deleted: {left}"
 
 
 @pytest.fixture
