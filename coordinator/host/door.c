@@ -76,6 +76,7 @@ struct Door
 	unsigned look_again_ms;
 	unsigned ended_sessions;
 	DoorKnocked knocked;
+	DoorIsHeard is_heard;
 	void *context;
 };
 
@@ -233,7 +234,7 @@ door_knows_peer(const Door *door, const struct sockaddr_storage *peer)
 		if (door->watches[i].kind != WATCH_LISTENER && socket_same_peer(&door->sockets.sockets[i].peer, peer))
 			return true;
 	}
-	return false;
+	return door->is_heard != NULL && door->is_heard(door->context, peer);
 }
 
 /*
@@ -471,6 +472,7 @@ door_open(DoorKeeper *keeper, const DoorSpec *spec, Door **ret_door, Error *err)
 		.diag_fd = -1,
 		.look_again = event_new(keeper->loop, -1, 0, door_look_again, door),
 		.knocked = spec->knocked,
+		.is_heard = spec->is_heard,
 		.context = spec->context,
 	};
 	snprintf(door->host_link, sizeof(door->host_link), "%s", spec->host_link);

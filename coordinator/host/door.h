@@ -12,6 +12,7 @@
 #ifndef HOST_DOOR_H
 #define HOST_DOOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,12 +46,16 @@ typedef void (*DoorKnocked)(void *context, const DoorKnock *knock);
 int door_keeper_new(struct event_base *loop, DoorKeeper **ret_keeper, Error *err) MUST_CHECK;
 void door_keeper_free(DoorKeeper *keeper);
 
+/* Whether somebody else listens to what this peer sends: the gate hears the sessions of a machine on disk. */
+typedef bool (*DoorIsHeard)(void *context, const struct sockaddr_storage *peer);
+
 typedef struct DoorSpec
 {
 	SocketSet *sockets;	   /* taken over on success: the set is emptied */
 	int namespace_fd;	   /* borrowed during the call */
 	const char *host_link; /* the host's end of the veth pair, in the caller's network namespace */
 	DoorKnocked knocked;
+	DoorIsHeard is_heard; /* NULL: nobody else listens */
 	void *context;
 } DoorSpec;
 

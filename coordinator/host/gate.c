@@ -182,6 +182,23 @@ tap_handle(evutil_socket_t fd, short what, void *context)
 
 static void door_handle(void *context, const DoorKnock *knock);
 
+/*
+ * What a kept session sends comes by the same link as what a silent connection at a stub says at last: its end is no
+ * client that wants to be served.
+ */
+static bool
+gate_has_session_of(void *context, const struct sockaddr_storage *peer)
+{
+	const Gate *gate = context;
+
+	for (size_t i = 0; i < gate->plan.session_count; i++)
+	{
+		if (socket_same_peer(&gate->plan.sessions[i].peer, peer))
+			return true;
+	}
+	return false;
+}
+
 static int
 gate_open_door(Gate *gate, Error *err)
 {
@@ -191,6 +208,7 @@ gate_open_door(Gate *gate, Error *err)
 		.namespace_fd = gate->namespace_fd,
 		.host_link = gate->host_link,
 		.knocked = door_handle,
+		.is_heard = gate_has_session_of,
 		.context = gate,
 	};
 	int result = gate_stubs_duplicate(&gate->stubs, &sockets, err);

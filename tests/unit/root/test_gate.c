@@ -175,6 +175,28 @@ test_silent_probe_that_speaks_late_knocks(void **state)
 	gate_expect_served(fd);
 }
 
+/* Both come by the same link, and the end of a session is no client that wants to be served. */
+static void
+test_session_that_ends_beside_a_silent_probe_is_silent(void **state)
+{
+	int session = client_connect();
+	int probe;
+
+	(void) state;
+	client_ask(session);
+	gate_fall_to_disk();
+	probe = client_connect();
+	while (count_silent() == 0)
+		gate_expect_silence(20);
+	client_send(session, "X\0\0\0\4", 5);
+	close(session);
+	gate_expect_silence(1000); /* the kernel sends it again and again */
+	client_send(probe, "Q", 1);
+	gate_expect_knock(DOOR_KNOCK_CONNECTION, client_port(probe));
+	gate_wake();
+	gate_expect_served(probe);
+}
+
 /* A load balancer that looks every second for a quarter of an hour: a stub's queue must not fill, nor the machine wake.
  */
 static void
@@ -433,6 +455,7 @@ main(void)
 		gate_test(test_many_clients_at_once),
 		gate_test(test_probes_are_silent),
 		gate_test(test_silent_probe_that_speaks_late_knocks),
+		gate_test(test_session_that_ends_beside_a_silent_probe_is_silent),
 		gate_test(test_many_probes_never_fill_the_queue),
 		gate_test(test_coordinator_that_is_killed_refuses_nobody),
 		gate_test(test_freed_gate_refuses),
