@@ -418,6 +418,15 @@ restore_job(const void *input, void *output, Error *err)
 	return result;
 }
 
+/* Its place among those that are restored is free for the next one. */
+static void
+machine_leave_resuming(Machine *machine)
+{
+	if (machine->resumes)
+		machine->engine->resuming--;
+	machine->resumes = false;
+}
+
 static void
 machine_restored(void *context, int result, const void *output, const Error *err)
 {
@@ -426,7 +435,7 @@ machine_restored(void *context, int result, const void *output, const Error *err
 	Error error = *err;
 
 	machine->work = NULL;
-	machine->engine->resuming--;
+	machine_leave_resuming(machine);
 	steps_note(&machine->steps, "restore");
 	if (result == 0)
 	{
@@ -470,6 +479,7 @@ machine_start_restore(Machine *machine)
 		result = machine_open_flash(machine, &error);
 	if (result == 0)
 		result = flash_channel_listen(machine->flash, &error);
+	machine->resumes = true;
 	machine->engine->resuming++;
 	if (result == 0)
 		result = job_start(machine->engine->loop, &spec, &machine->work, &error);
@@ -597,8 +607,7 @@ machine_discard(Machine *machine)
 {
 	job_cancel(machine->work);
 	machine->work = NULL;
-	if (machine->phase == PHASE_RESUMING && machine->resume_ticket == 0)
-		machine->engine->resuming--;
+	machine_leave_resuming(machine);
 	machine->resume_ticket = 0;
 	gate_free(machine->gate);
 	machine->gate = NULL;

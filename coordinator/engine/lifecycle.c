@@ -569,6 +569,7 @@ machine_torn_down(void *context, int result, const void *output, const Error *er
 
 	(void) output;
 	machine->work = NULL;
+	machine->tearing_down = false;
 	if (result < 0)
 	{
 		snprintf(machine->last_error, sizeof(machine->last_error), "%.500s", err->message);
@@ -588,6 +589,10 @@ machine_tear_down(Machine *machine)
 					.context = machine};
 	Error error;
 
+	/* Where processes still live the tear-down itself ends them, and their end is told while it runs. */
+	if (machine->tearing_down)
+		return;
+	machine->tearing_down = true;
 	evtimer_del(machine->restart_timer);
 	machine_cancel_memory_work(machine);
 	gate_free(machine->gate);

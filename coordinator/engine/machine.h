@@ -132,6 +132,8 @@ typedef struct Machine
 	uint64_t knocked_ns;		/* since when; 0: nobody */
 	Steps steps;				/* of the way to disk, or back */
 	uint64_t boot_ticket;		/* place in the queue of cold starts; 0: not in it */
+	bool tearing_down;			/* the work that runs */
+	bool resumes;				/* counted in the engine's resuming */
 	bool boots;					/* counted in the engine's booting */
 	uint64_t resume_ticket;		/* place in the queue of restores; 0: not in it */
 	bool resumed_pending;		/* the next HELLO is answered with RESUMED */

@@ -443,6 +443,8 @@ gate_replay(Gate *gate)
 	gate_frames_clear(&gate->frames);
 }
 
+/* Sessions first: a cancel request comes by a connection of its own and must not overtake the statement that it is for.
+ */
 int
 gate_open(Gate *gate, Error *err)
 {
@@ -451,14 +453,14 @@ gate_open(Gate *gate, Error *err)
 	int result;
 
 	gate_silence(gate);
+	result = gate_table_run(gate->namespace_fd, gate_table_script_remove, err);
+	if (result == 0)
+		gate_replay(gate);
 	waited = sockdiag_count_pending(gate->diag_fd, SOCKDIAG_ANY_PORT, &pending, NULL) < 0 ||
 			 pending.speaking + pending.silent + pending.finished > 0;
 	gate_stubs_close(&gate->stubs);
 	if (waited)
 		gate_stubs_rouse(gate->namespace_fd, &gate->plan);
-	result = gate_table_run(gate->namespace_fd, gate_table_script_remove, err);
-	if (result == 0)
-		gate_replay(gate);
 	gate_leave(gate);
 	return result;
 }

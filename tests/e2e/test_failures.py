@@ -211,7 +211,7 @@ def test_a_shortened_image_is_refused(server, image):
     path = server.snapshot() / image
     os.truncate(path, path.stat().st_size // 2)
     server.query_when_up("SELECT 1")
-    server.assert_told("cannot be restored; starting cold", "the snapshot's images are not as they were written")
+    server.assert_told("cannot be restored; starting cold", "the snapshot is not whole: its images are not as they were written")
     assert_cold(server, session, started)
 
 
