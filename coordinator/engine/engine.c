@@ -240,7 +240,7 @@ engine_adopt_living(Machine *machine, Phase was)
 	if (cgroup_open_events(machine->engine->cgroups, machine->group, &events_fd, &error) == 0 &&
 		cgroup_read_events(events_fd, &frozen, &populated, &error) < 0)
 		log_warning("freezer not read", "machine", machine->label, "reason", error.message);
-	if (was == PHASE_DUMPING || was == PHASE_EVICTING)
+	if (was == PHASE_DUMPING)
 		machine_reclaim_from_disk(machine);
 	if (frozen)
 		engine_adopt_frozen(machine, was);
@@ -308,6 +308,9 @@ engine_adopt(Machine *machine)
 		machine->record.pid = 0;
 	/* A dump goes on to its end without us. One that was cut off leaves processes that must not run. */
 	if (was == PHASE_DUMPING && (snapshot_settle(machine->paths.snapshot, &cut_off, &error) < 0 || cut_off))
+		machine->record.pid = 0;
+	/* Its processes are being ended, to the last; its snapshot is whole, and it is the snapshot that counts. */
+	if (was == PHASE_EVICTING)
 		machine->record.pid = 0;
 	if (machine->record.pid > 0 && machine_adopt_process(machine, &error) == 0)
 	{

@@ -624,7 +624,7 @@ network_job(const void *input, void *output, Error *err)
 	const Machine *machine = input;
 
 	(void) output;
-	return network_exists(&machine->network) ? 0 : network_create(&machine->network, err);
+	return network_create(&machine->network, err);
 }
 
 /* A machine without a snapshot has no sessions, and listens where it is exposed. */
@@ -668,6 +668,9 @@ machine_network_there(void *context, int result, const void *output, const Error
 		machine_plan_cold_gate(machine, &plan);
 	if (result == 0)
 		result = machine_close_gate(machine, &plan, NULL, &error);
+	/* Of processes that were ended only now, and could not say so to their clients. */
+	if (result == 0 && machine->phase == PHASE_HIBERNATED)
+		result = gate_clear_sockets(machine->gate, &error);
 	/* A server that starts cold binds as its own user, and stubs of another user's would be in its way. */
 	if (result == 0 && machine->phase == PHASE_STOPPED)
 		result = gate_drop_sessions(machine->gate, &error);
@@ -702,9 +705,12 @@ machine_keep_gate(Machine *machine)
 					.timeout_ms = NETWORK_TIMEOUT_MS,
 					.done = machine_network_there,
 					.context = machine};
+	Error none = {0};
 	Error error;
 
 	machine->slept_since_ns = clock_monotonic_ns();
-	if (job_start(machine->engine->loop, &spec, &machine->work, &error) < 0)
+	if (network_exists(&machine->network))
+		machine_network_there(machine, 0, NULL, &none);
+	else if (job_start(machine->engine->loop, &spec, &machine->work, &error) < 0)
 		machine_network_there(machine, error.code, NULL, &error);
 }

@@ -144,6 +144,16 @@ class Storm:
     def colds(self):
         return sum(len(starts) - 1 for starts in self.starts.values())
 
+    def turns(self):
+        """From the log: each phase before a cold start, and what was told at it."""
+        lines = [line for line in self.host.log().splitlines() if re.search(r"machine=\S+ phase=\S+", line)]
+        before = {}
+        for line in lines:
+            name, phase = re.search(r"machine=(\S+) phase=(\S+)", line).groups()
+            if phase == "creating":
+                yield from [*before.get(name, []), line]
+            before[name] = [*before.get(name, []), line][-3:]
+
     def end(self):
         self.check()
         self.over.set()
@@ -185,7 +195,7 @@ def chance():
 
 def assert_sessions(storm, hands):
     """No more machines went cold than CRIU had in its hands, and only a machine that went cold loses anything."""
-    assert storm.colds() <= hands
+    assert storm.colds() <= hands, "\n".join(storm.turns())
     assert sum(client.lost for client in storm.clients if client.stays) <= storm.colds()
     assert storm.colds() > 0 or not any(client.lost or client.refused for client in storm.clients)
 
