@@ -94,8 +94,8 @@ int gate_clear_sockets(const Gate *gate, Error *err) MUST_CHECK;
 unsigned gate_count_stubs(const Gate *gate, uint16_t port);
 
 /*
- * After the restore: lets the sessions' packets pass, replays the frames that were seen, hands pending connections over to
- * the server's listeners, and frees the gate, also when it fails. Also after a dump that failed, with the machine
+ * After the restore: lets the sessions' packets pass, replays the frames that were seen, hands pending connections over
+ * to the server's listeners, and frees the gate, also when it fails. Also after a dump that failed, with the machine
  * thawed. -EIO: the table could not be removed, and the sessions are deaf until the namespace ends.
  */
 int gate_open(Gate *gate, Error *err) MUST_CHECK;
