@@ -35,6 +35,9 @@ machine_send_prepare(Machine *machine)
 	LttleFlashWriter writer;
 	Error error;
 
+	/* Having agreed the worker hangs up and tries again: a new connection would be in the dump's way. */
+	if (machine->phase == PHASE_HIBERNATE_PREPARING)
+		flash_channel_refuse(machine->flash);
 	lttle_flash_writer_begin(&writer);
 	lttle_flash_writer_add(&writer, "PREPARE", machine->phase == PHASE_HIBERNATE_PREPARING ? "hibernate" : "suspend");
 	lttle_flash_writer_add_number(&writer, "DEADLINE_MS", machine->engine->settings.prepare_timeout_ms);
@@ -66,6 +69,7 @@ machine_back_off(Machine *machine, uint64_t at_least_ms)
 {
 	uint64_t delay_ms;
 
+	machine_listen_flash(machine);
 	if (machine->busy_delay_ms == 0)
 		machine->busy_delay_ms = BACK_OFF_FIRST_MS;
 	delay_ms = machine->busy_delay_ms > at_least_ms ? machine->busy_delay_ms : at_least_ms;
