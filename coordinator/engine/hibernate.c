@@ -23,7 +23,6 @@
 #define DUMP_TIMEOUT_MS	   600000
 #define RESTORE_TIMEOUT_MS 600000
 #define REMOVE_TIMEOUT_MS  60000
-#define NETWORK_TIMEOUT_MS 30000
 
 /* What a cold machine's stub listeners hold for the server: as PostgreSQL's own default for 100 connections. */
 #define STUB_BACKLOG 200
@@ -618,15 +617,6 @@ machine_discard(Machine *machine)
 
 /* ---- a new coordinator ---- */
 
-static int
-network_job(const void *input, void *output, Error *err)
-{
-	const Machine *machine = input;
-
-	(void) output;
-	return network_create(&machine->network, err);
-}
-
 /* A machine without a snapshot has no sessions, and listens where it is exposed. */
 static void
 machine_plan_cold_gate(const Machine *machine, GatePlan *plan)
@@ -653,35 +643,6 @@ machine_plan_cold_gate(const Machine *machine, GatePlan *plan)
 	}
 }
 
-static void
-machine_network_there(void *context, int result, const void *output, const Error *err)
-{
-	Machine *machine = context;
-	GatePlan plan = {0};
-	Error error = *err;
-
-	(void) output;
-	machine->work = NULL;
-	if (result == 0 && machine->phase == PHASE_HIBERNATED)
-		result = gate_plan_load(machine->paths.gate, &plan, &error);
-	else if (result == 0)
-		machine_plan_cold_gate(machine, &plan);
-	if (result == 0)
-		result = machine_close_gate(machine, &plan, NULL, &error);
-	/* Of processes that were ended only now, and could not say so to their clients. */
-	if (result == 0 && machine->phase == PHASE_HIBERNATED)
-		result = gate_clear_sockets(machine->gate, &error);
-	/* A server that starts cold binds as its own user, and stubs of another user's would be in its way. */
-	if (result == 0 && machine->phase == PHASE_STOPPED)
-		result = gate_drop_sessions(machine->gate, &error);
-	gate_plan_clear(&plan);
-	if (result < 0)
-	{
-		log_error("gate not closed; starting at once", "machine", machine->label, "reason", error.message);
-		machine_dispatch(machine, EVENT_WAKE, "no gate");
-	}
-}
-
 void
 machine_reclaim_from_disk(Machine *machine)
 {
@@ -696,21 +657,40 @@ machine_reclaim_from_disk(Machine *machine)
 	gate_plan_clear(&plan);
 }
 
+/* The gate first, then the route to it: whoever comes is let in or waits, and nobody is refused. */
+static int
+machine_put_gate(Machine *machine, Error *err)
+{
+	bool there = network_exists(&machine->network);
+	GatePlan plan = {0};
+	int result = there ? 0 : network_create_apart(&machine->network, err);
+
+	if (result == 0 && machine->phase == PHASE_HIBERNATED)
+		result = gate_plan_load(machine->paths.gate, &plan, err);
+	else if (result == 0)
+		machine_plan_cold_gate(machine, &plan);
+	if (result == 0)
+		result = machine_close_gate(machine, &plan, NULL, err);
+	/* Of processes that were ended only now, and could not say so to their clients. */
+	if (result == 0 && machine->phase == PHASE_HIBERNATED)
+		result = gate_clear_sockets(machine->gate, err);
+	/* A server that starts cold binds as its own user, and stubs of another user's would be in its way. */
+	if (result == 0 && machine->phase == PHASE_STOPPED)
+		result = gate_drop_sessions(machine->gate, err);
+	if (result == 0 && !there)
+		result = network_connect(&machine->network, err);
+	gate_plan_clear(&plan);
+	return result;
+}
+
 void
 machine_keep_gate(Machine *machine)
 {
-	JobSpec spec = {.name = "network of a machine on disk",
-					.function = network_job,
-					.input = machine,
-					.timeout_ms = NETWORK_TIMEOUT_MS,
-					.done = machine_network_there,
-					.context = machine};
-	Error none = {0};
 	Error error;
 
 	machine->slept_since_ns = clock_monotonic_ns();
-	if (network_exists(&machine->network))
-		machine_network_there(machine, 0, NULL, &none);
-	else if (job_start(machine->engine->loop, &spec, &machine->work, &error) < 0)
-		machine_network_there(machine, error.code, NULL, &error);
+	if (machine_put_gate(machine, &error) == 0)
+		return;
+	log_error("gate not closed; starting at once", "machine", machine->label, "reason", error.message);
+	machine_dispatch(machine, EVENT_WAKE, "no gate");
 }

@@ -136,22 +136,25 @@ network_plan(const HostLayout *layout, const char *name, unsigned index, Machine
 	return 0;
 }
 
-/* One end's own address, and how the other end is reached through it. */
+/* One end's own address, and who is at the other end of its link. */
 static int
 end_add_addresses(struct nl_sock *socket, const char *link, const LinkAddress *own, const LinkAddress *other,
 				  const uint8_t other_hardware[LINK_ADDRESS_BYTES], Error *err)
+{
+	int result = links_add_address(socket, link, own, err);
+
+	return result == 0 ? links_add_neighbour(socket, link, other, other_hardware, err) : result;
+}
+
+static int
+end_add_route(struct nl_sock *socket, const char *link, const LinkAddress *own, const LinkAddress *other, Error *err)
 {
 	/* IPv6 takes the only address of the link by itself, and accepts none as a preferred one before it is checked. */
 	const LinkRoute to_other = {.destination = *other,
 								.bits = other->family == AF_INET6 ? 128 : 32,
 								.source = own->family == AF_INET ? *own : (LinkAddress){0}};
-	int result = links_add_address(socket, link, own, err);
 
-	if (result == 0)
-		result = links_add_neighbour(socket, link, other, other_hardware, err);
-	if (result == 0)
-		result = links_add_route(socket, link, &to_other, err);
-	return result;
+	return links_add_route(socket, link, &to_other, err);
 }
 
 /* The machine's default route. */
@@ -191,6 +194,8 @@ machine_side_set_up(const MachineNetwork *network, int host_namespace_fd, Error 
 	for (int i = 0; result == 0 && i < (network->has_ipv6 ? 2 : 1); i++)
 	{
 		result = end_add_addresses(socket, MACHINE_LINK, &own[i], &gateway[i], host_hardware, err);
+		if (result == 0)
+			result = end_add_route(socket, MACHINE_LINK, &own[i], &gateway[i], err);
 		if (result == 0)
 			result = end_add_default(socket, MACHINE_LINK, &own[i], &gateway[i], err);
 	}
@@ -274,7 +279,7 @@ pin_remove(const char *path, Error *err)
 }
 
 int
-network_create(const MachineNetwork *network, Error *err)
+network_create_apart(const MachineNetwork *network, Error *err)
 {
 	int result = network_remove(network, err);
 
@@ -284,6 +289,31 @@ network_create(const MachineNetwork *network, Error *err)
 		result = process_run_function(namespace_make, (void *) network, err);
 	if (result == 0)
 		result = host_side_set_up(network, err);
+	if (result < 0 && network_remove(network, NULL) < 0)
+		error_prefix(err, "network %s (which could not be taken back)", network->host_link);
+	return result;
+}
+
+int
+network_connect(const MachineNetwork *network, Error *err)
+{
+	_cleanup_(links_close) struct nl_sock *socket = NULL;
+	LinkAddress machine[] = {address_v4(network->address), address_v6(network->address6)};
+	LinkAddress gateway[] = {address_v4(network->gateway), address_v6(network->gateway6)};
+	int result = links_open(&socket, err);
+
+	for (int i = 0; result == 0 && i < (network->has_ipv6 ? 2 : 1); i++)
+		result = end_add_route(socket, network->host_link, &gateway[i], &machine[i], err);
+	return result;
+}
+
+int
+network_create(const MachineNetwork *network, Error *err)
+{
+	int result = network_create_apart(network, err);
+
+	if (result == 0)
+		result = network_connect(network, err);
 	if (result < 0 && network_remove(network, NULL) < 0)
 		error_prefix(err, "network %s (which could not be taken back)", network->host_link);
 	return result;

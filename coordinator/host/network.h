@@ -41,6 +41,13 @@ int network_plan(const HostLayout *layout, const char *name, unsigned index, Mac
  */
 int network_create(const MachineNetwork *network, Error *err) MUST_CHECK;
 
+/*
+ * The same in two steps, for a machine that sleeps: nothing reaches it before the host has the route, so that what is
+ * to answer in its place can be put there first. Blocks for milliseconds too; the second step doesn't.
+ */
+int network_create_apart(const MachineNetwork *network, Error *err) MUST_CHECK;
+int network_connect(const MachineNetwork *network, Error *err) MUST_CHECK;
+
 /* True when pin, link and route are there. */
 bool network_exists(const MachineNetwork *network);
 

@@ -177,6 +177,7 @@ class Coordinator:
 
     def __init__(self, prefix, subnet, settings=""):
         self.prefix = prefix
+        self.subnet = subnet
         self.root = ROOTS / prefix
         self.state = self.root / "state"
         self.run = self.root / "run"

@@ -4,11 +4,13 @@ links, mounts, loop devices, the run directory. The lttled that comes afterwards
 clocks that began a moment ago (a time namespace of its own), as on a host that has just started.
 """
 
+import errno
 import json
 import os
 import shutil
 import socket
 import struct
+import subprocess
 import threading
 import uuid
 from pathlib import Path
@@ -33,8 +35,11 @@ class Host(harness.Coordinator):
         return [*self.boot, *super().wrapper()]
 
 
-def reboot(host):
-    """Starts lttled as on a host that was started anew. Where it still runs, it is killed: a power cut."""
+def reboot(host, addresses=()):
+    """
+    Starts lttled as on a host that was started anew. Where it still runs, it is killed: a power cut. Who tries to
+    reach the servers meanwhile has no route to them; nobody is refused, and once lttled is ready everybody gets in.
+    """
     if host.process is not None:
         host.kill()
     harness.sweep_kernel(host.prefix, host.root)
@@ -47,7 +52,14 @@ def reboot(host):
     uptime = int(float(Path("/proc/uptime").read_text().split()[0]))
     host.boot = ["unshare", "--mount", "--time", f"--monotonic={5 - uptime}", f"--boottime={5 - uptime}",
                  "sh", "-c", NEW_BOOT, str(boot_id)]
-    host.start()
+    callers = Callers(host, addresses)
+    try:
+        host.start()
+        for address in addresses:
+            harness.tcp_connect(address).close()
+    finally:
+        callers.end()
+    assert callers.failed <= {errno.EHOSTUNREACH}
     offsets = dict(line.split()[:2] for line in Path(f"/proc/{host.process.pid}/timens_offsets").read_text().splitlines())
     assert int(offsets["monotonic"]) == 5 - uptime, "lttled's clock is not that of a fresh boot"
 
@@ -56,6 +68,11 @@ def reboot(host):
 def host():
     with Host(f"r{os.getpid() % 100000:05d}", harness.subnet(1)) as coordinator:
         yield coordinator
+
+
+@pytest.fixture
+def addresses(servers):
+    return [server.address for server in servers]
 
 
 @pytest.fixture
@@ -73,6 +90,35 @@ def servers(host):
         host.start()
     for server in made:
         server.delete()
+
+
+class Callers:
+    """
+    Clients that try to connect all through the host's reboot, and say nothing when they got through, so that nobody
+    wakes. Each is as a load balancer's probe.
+    """
+
+    def __init__(self, host, addresses):
+        # The one thing that this reboot leaves: these packets must not leave by the default route.
+        routes = subprocess.run(["ip", "route", "show", "type", "unreachable"], check=True, capture_output=True, text=True)
+        assert f"unreachable {host.subnet} " in routes.stdout
+        self.failed = set()
+        self.ended = threading.Event()
+        self.threads = [threading.Thread(target=self.call, args=[address]) for address in addresses]
+        for thread in self.threads:
+            thread.start()
+
+    def call(self, address):
+        while not self.ended.is_set():
+            try:
+                harness.tcp_connect(address).close()
+            except OSError as error:
+                self.failed.add(error.errno)
+
+    def end(self):
+        self.ended.set()
+        for thread in self.threads:
+            thread.join()
 
 
 def can_start(host):
@@ -107,7 +153,7 @@ def startup_packet():
     return struct.pack("!I", len(body) + 4) + body
 
 
-def test_drained_machines_are_on_disk_and_come_back_after_the_reboot(host, servers):
+def test_drained_machines_are_on_disk_and_come_back_after_the_reboot(host, servers, addresses):
     answer = drain(host, "60s")
     assert outcomes(answer) == {"one": "hibernated", "two": "hibernated"}
     assert all(machine["not-on-disk-because"] is None for machine in answer.values())
@@ -126,7 +172,7 @@ def test_drained_machines_are_on_disk_and_come_back_after_the_reboot(host, serve
     assert outcomes(drain(host, "60s")) == {"one": "hibernated", "two": "hibernated"}
 
     assert host.stop() == 0
-    reboot(host)
+    reboot(host, addresses)
     assert_nothing_runs(host, "hibernated")
     for server in servers:
         assert server.query("SELECT count(*), sum(n) FROM kept") == [(1000, 500500)]
@@ -149,14 +195,14 @@ def test_a_session_from_outside_outlives_the_reboot(host, servers):
     session.close()
 
 
-def test_what_cannot_go_to_disk_in_time_is_stopped_in_order(host, servers):
+def test_what_cannot_go_to_disk_in_time_is_stopped_in_order(host, servers, addresses):
     answer = drain(host, "0s")
     assert outcomes(answer) == {"one": "stopped", "two": "stopped"}
     assert answer["one"]["not-on-disk-because"] == "there was no time left"
     for server in servers:
         assert "database system is shut down" in server_log(server)
     host.stop()
-    reboot(host)
+    reboot(host, addresses)
     assert_nothing_runs(host, "stopped")
     # Nor in the same boot, however often lttled is started.
     for _ in range(2):

@@ -175,6 +175,7 @@ assert_inside(const char *command, const char *expected)
 }
 
 #define GATEWAY6 "fd6c::a63:1"
+#define MACHINE	 "10.99.0.8"
 #define MACHINE6 "fd6c::a63:8"
 
 /* No address of its own making, nobody asked for a router, no neighbour ever looked for. */
@@ -231,6 +232,26 @@ test_ipv6_goes_through(void **state)
 	assert_int_equal(write(server, "ping", 4), 4);
 	assert_int_equal(recv(client, buffer, 4, MSG_WAITALL), 4);
 	assert_string_equal(buffer, "ping");
+}
+
+/* Whatever is to answer for a machine can be put there before anybody reaches it. */
+static void
+test_apart_until_it_is_connected(void **state)
+{
+	char command[300];
+	Error err = {0};
+
+	(void) state;
+	check(network_guard_subnet(&layout, true, &err), &err);
+	snprintf(command, sizeof(command),
+			 "for a in " MACHINE " " MACHINE6 "; do ip route get $a 2>&1 | grep -c %s; done; :", network.host_link);
+	check(network_create_apart(&network, &err), &err);
+	assert_false(network_exists(&network));
+	assert_shell(command, "0\n0\n");
+	check(network_connect(&network, &err), &err);
+	assert_true(network_exists(&network));
+	assert_shell(command, "1\n1\n");
+	check(network_guard_subnet(&layout, false, &err), &err);
 }
 
 static void
@@ -552,6 +573,7 @@ main(void)
 		with_plan(test_ipv6_is_made),
 		with_plan(test_ipv6_goes_through),
 		with_plan(test_without_ipv6),
+		with_plan(test_apart_until_it_is_connected),
 		with_plan(test_guarded_subnets),
 		with_plan(test_tcp_goes_through),
 		with_plan(test_leftovers_are_replaced),
