@@ -2,12 +2,14 @@
 #include "cli/api.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "cli/output.h"
+#include "model/spec.h"
 
 /* What an error of the API means for scripts. The codes are those of api/status.c. */
 static const struct
@@ -58,6 +60,32 @@ api_append_query(Text *target, const char *key, const char *value)
 		return;
 	text_printf(target, "%c%s=", strchr(text_string(target), '?') == NULL ? '?' : '&', key);
 	http_append_encoded(target, value);
+}
+
+int
+api_read_timeout(const CliInvocation *invocation, const char *standard, uint64_t *ret_ms)
+{
+	const char *timeout = cli_has(invocation, OPTION_TIMEOUT) ? invocation->values[OPTION_TIMEOUT] : standard;
+	const char *problem = duration_parse(timeout, ret_ms);
+
+	if (problem == NULL)
+		return EXIT_CODE_OK;
+	output_complain("--timeout: '%s' %s", timeout, problem);
+	return EXIT_CODE_USAGE;
+}
+
+int
+api_append_timeout(Text *target, const CliInvocation *invocation, const char *standard)
+{
+	char number[32];
+	uint64_t timeout_ms;
+	int code = api_read_timeout(invocation, standard, &timeout_ms);
+
+	if (code != EXIT_CODE_OK)
+		return code;
+	snprintf(number, sizeof(number), "%" PRIu64, timeout_ms);
+	api_append_query(target, "timeout-ms", number);
+	return EXIT_CODE_OK;
 }
 
 int

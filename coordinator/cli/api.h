@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/text.h"
 #include "cli/command.h"
@@ -22,6 +23,11 @@ typedef struct ApiAnswer
 void api_path(Text *target, const CliInvocation *invocation, const char *kind, const char *name, const char *tail);
 /* Appends "?key=value" or "&key=value"; a NULL value appends nothing. */
 void api_append_query(Text *target, const char *key, const char *value);
+
+/* --timeout in milliseconds, or the standard one ("90s"). EXIT_CODE_USAGE with a complaint when it is no duration. */
+int api_read_timeout(const CliInvocation *invocation, const char *standard, uint64_t *ret_ms);
+/* The same as "timeout-ms" of a target. */
+int api_append_timeout(Text *target, const CliInvocation *invocation, const char *standard);
 
 /*
  * Sends a request and reads the answer. Returns EXIT_CODE_OK with any status that the coordinator gave;

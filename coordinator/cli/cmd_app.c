@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/confirm.h"
 #include "cli/output.h"
+#include "cli/rows.h"
 
 static const json_t *
 app_flash(const json_t *app)
@@ -24,7 +25,7 @@ app_mode(const json_t *app)
 int
 run_app_list(const CliInvocation *invocation)
 {
-	static const char *const headers[] = {"NAMESPACE", "NAME", "MODE", "PHASE", "IMAGE"};
+	static const char *const headers[] = {"NAMESPACE", "NAME", "MODE", "PHASE", "ADDRESS", "RESTARTS", "EXIT", "IMAGE"};
 	const json_t *app;
 	json_t *apps;
 	size_t index;
@@ -39,13 +40,16 @@ run_app_list(const CliInvocation *invocation)
 		json_decref(apps);
 		return EXIT_CODE_OK;
 	}
-	table_begin(&table, 5, headers);
+	table_begin(&table, 8, headers);
 	json_array_foreach(apps, index, app)
 	{
 		table_add(&table, "%s", member_text(app, "namespace"));
 		table_add(&table, "%s", member_text(app, "name"));
 		table_add(&table, "%s", app_mode(app));
 		table_add(&table, "%s", member_text(app, "phase"));
+		table_add(&table, "%s", member_text(app, "address"));
+		table_add(&table, "%.0f", member_number(app, "restarts"));
+		table_add_exit_status(&table, app);
 		table_add(&table, "%s", member_text(app, "image"));
 	}
 	table_print(&table);
@@ -158,6 +162,15 @@ app_print(const json_t *app)
 	listing_add_command(&listing, json_object_get(app, "command"));
 	listing_add(&listing, "dependencies", "%s", "");
 	listing_add_services(&listing, json_object_get(app, "services"));
+	listing_add(&listing, "phase", "%s", member_text(app, "phase"));
+	listing_add_when_set(&listing, "address", app, "address");
+	listing_add_when_set(&listing, "address6", app, "address6");
+	if (member_is_set(app, "restarts"))
+		listing_add(&listing, "restarts", "%.0f", member_number(app, "restarts"));
+	if (member_is_set(app, "exit-status"))
+		listing_add(&listing, "exit status", "%.0f", member_number(app, "exit-status"));
+	listing_add_when_set(&listing, "last error", app, "last-error");
+	listing_add_last_words(&listing, app);
 	listing_print(&listing);
 }
 

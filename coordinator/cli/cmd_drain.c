@@ -1,5 +1,4 @@
 /* lttle drain */
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +6,6 @@
 #include "cli/api.h"
 #include "cli/commands.h"
 #include "cli/output.h"
-#include "model/spec.h"
 
 static void
 drain_print(const json_t *machines)
@@ -52,24 +50,16 @@ drain_count_failures(const json_t *machines)
 int
 run_drain(const CliInvocation *invocation)
 {
-	const char *timeout = cli_has(invocation, OPTION_TIMEOUT) ? invocation->values[OPTION_TIMEOUT] : "90s";
 	_cleanup_text_ Text target = {0};
 	const json_t *machines;
 	json_t *answer;
-	char number[32];
-	uint64_t timeout_ms;
 	size_t failures;
-	const char *problem = duration_parse(timeout, &timeout_ms);
 	int code;
 
-	if (problem != NULL)
-	{
-		output_complain("--timeout: '%s' %s", timeout, problem);
-		return EXIT_CODE_USAGE;
-	}
-	snprintf(number, sizeof(number), "%" PRIu64, timeout_ms);
 	text_append(&target, "/v1/drain");
-	api_append_query(&target, "timeout-ms", number);
+	code = api_append_timeout(&target, invocation, "90s");
+	if (code != EXIT_CODE_OK)
+		return code;
 	code = api_request(invocation, "POST", text_string(&target), &answer);
 	if (code != EXIT_CODE_OK)
 		return code;

@@ -1,6 +1,5 @@
 /* lttle machine list, get, logs, restart, suspend, wake, wait */
 #include <errno.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +8,7 @@
 #include "cli/api.h"
 #include "cli/commands.h"
 #include "cli/output.h"
-#include "model/spec.h"
+#include "cli/rows.h"
 
 static double
 ms_since(const json_t *object, const char *key)
@@ -26,13 +25,13 @@ format_memory(const json_t *machine, const char *key, char text[OUTPUT_TEXT_BYTE
 static void
 machines_print(json_t *machines)
 {
-	static const char *const headers[] = {"NAMESPACE", "NAME",	  "PHASE",	  "SINCE", "ADDRESS",
-										  "RESIDENT",  "SWAPPED", "SUSPENDS", "WAKES"};
+	static const char *const headers[] = {"NAMESPACE", "NAME",	   "PHASE", "SINCE",	"ADDRESS", "RESIDENT",
+										  "SWAPPED",   "SUSPENDS", "WAKES", "RESTARTS", "EXIT"};
 	const json_t *machine;
 	size_t index;
 	Table table;
 
-	table_begin(&table, 9, headers);
+	table_begin(&table, 11, headers);
 	json_array_foreach(machines, index, machine)
 	{
 		char text[OUTPUT_TEXT_BYTES];
@@ -49,6 +48,8 @@ machines_print(json_t *machines)
 		table_add(&table, "%s", text);
 		table_add(&table, "%.0f", member_number(machine, "suspends"));
 		table_add(&table, "%.0f", member_number(machine, "wakes"));
+		table_add(&table, "%.0f", member_number(machine, "restarts"));
+		table_add_exit_status(&table, machine);
 	}
 	table_print(&table);
 }
@@ -70,14 +71,6 @@ run_machine_list(const CliInvocation *invocation)
 }
 
 /* ---- get ---- */
-
-/* Rows that only say something when the machine does. */
-static void
-listing_add_when_set(Listing *listing, const char *key, const json_t *machine, const char *member)
-{
-	if (member_is_set(machine, member))
-		listing_add(listing, key, "%s", member_text(machine, member));
-}
 
 static void
 listing_add_phase(Listing *listing, const json_t *machine)
@@ -178,6 +171,7 @@ machine_print(const json_t *machine)
 		listing_add(&listing, "exit status", "%.0f", member_number(machine, "exit-status"));
 	listing_add_when_set(&listing, "last error", machine, "last-error");
 	listing_add_when_set(&listing, "snapshot problem", machine, "snapshot-problem");
+	listing_add_last_words(&listing, machine);
 	listing_print(&listing);
 }
 
@@ -292,23 +286,15 @@ int
 run_machine_wait(const CliInvocation *invocation)
 {
 	const char *phase = cli_has(invocation, OPTION_FOR) ? invocation->values[OPTION_FOR] : "ready";
-	const char *timeout = cli_has(invocation, OPTION_TIMEOUT) ? invocation->values[OPTION_TIMEOUT] : "1m";
 	_cleanup_text_ Text target = {0};
 	ApiAnswer answer = {0};
-	char number[32];
-	uint64_t timeout_ms;
-	const char *problem = duration_parse(timeout, &timeout_ms);
 	int code;
 
-	if (problem != NULL)
-	{
-		output_complain("--timeout: '%s' %s", timeout, problem);
-		return EXIT_CODE_USAGE;
-	}
-	snprintf(number, sizeof(number), "%" PRIu64, timeout_ms);
 	api_path(&target, invocation, "machines", invocation->arguments[0], "/wait?prefix=true");
 	api_append_query(&target, "phase", phase);
-	api_append_query(&target, "timeout-ms", number);
+	code = api_append_timeout(&target, invocation, "1m");
+	if (code != EXIT_CODE_OK)
+		return code;
 	code = api_send(invocation, "GET", text_string(&target), NULL, 0, &answer);
 	if (code != EXIT_CODE_OK)
 		return code;

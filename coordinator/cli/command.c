@@ -61,7 +61,8 @@ const CliCommand cli_commands[] = {
 	 "Wake a machine, or start a stopped one", "It goes back to sleep by its own rules."},
 	{"machine", "wait", NULL, "NAME", 1, 1, false,
 	 NS | JSON | OPTION_BIT(OPTION_FOR) | OPTION_BIT(OPTION_TIMEOUT), "machines", run_machine_wait,
-	 "Wait until a machine is in a phase", "NAME may be a unique prefix."},
+	 "Wait until a machine is in a phase",
+	 "NAME may be a unique prefix. Ends early, with the reason and exit code 1, when the machine is in phase error."},
 
 	{"volume", "list", "ls", "", 0, 0, false, NS | ALL | JSON, NULL, run_volume_list, "List volumes", NULL},
 	{"volume", "get", NULL, "NAME", 1, 1, false, NS | JSON, "volumes", run_volume_get, "Show a volume",

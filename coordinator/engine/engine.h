@@ -86,8 +86,9 @@ void engine_drain(Engine *engine, uint64_t timeout_ms, EngineDone done, void *co
 void engine_import_image(Engine *engine, const char *name, const char *source, EngineDone done, void *context);
 
 /*
- * Waits for a phase. Done at once when it is in it; -ETIMEDOUT after timeout_ms; -ENOENT when the machine goes away.
- * The body is the machine.
+ * Waits for a phase. Done at once when it is in it; -ETIMEDOUT after timeout_ms; -ENOENT when the machine goes away;
+ * -EIO with the reason when it is in phase error instead, which it leaves only when somebody asks. The body is the
+ * machine.
  */
 typedef struct EngineWait EngineWait;
 EngineWait *engine_wait_phase(Engine *engine, const char *name_space, const char *name, const char *phase,

@@ -48,9 +48,8 @@ struct Engine
 	char criu[256]; /* empty: there is none that works, and criu_problem says so */
 	char criu_version[32];
 	char criu_problem[256];
-	unsigned resuming;	  /* restores that run */
-	unsigned booting;	  /* cold starts that run */
-	uint64_t last_ticket; /* of those that wait for either */
+	unsigned turns_taken[TURN_KINDS];
+	uint64_t last_ticket; /* of those that wait for their turn */
 	EnginePressure pressure;
 	Drain *drain;		 /* NULL: open for everything */
 	bool host_restarted; /* since the last coordinator */
@@ -61,7 +60,7 @@ EngineVolume *engine_find_volume(Engine *engine, const char *name_space, const c
 void engine_add_machine(Engine *engine, Machine *machine);
 void engine_add_volume(Engine *engine, const VolumeSpec *spec); /* or changes the one that is there */
 void engine_remove_machine(Engine *engine, Machine *machine);	/* from list and store, freed */
-void engine_resume_next(Engine *engine);
+void engine_serve_turns(Engine *engine, TurnKind kind);
 void engine_watch_pressure(Engine *engine);	 /* a machine sleeps, and has given back what it could */
 void engine_forget_pressure(Engine *engine); /* after the machines */
 /* drain.c */

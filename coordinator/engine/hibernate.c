@@ -417,15 +417,6 @@ restore_job(const void *input, void *output, Error *err)
 	return result;
 }
 
-/* Its place among those that are restored is free for the next one. */
-static void
-machine_leave_resuming(Machine *machine)
-{
-	if (machine->resumes)
-		machine->engine->resuming--;
-	machine->resumes = false;
-}
-
 static void
 machine_restored(void *context, int result, const void *output, const Error *err)
 {
@@ -434,7 +425,7 @@ machine_restored(void *context, int result, const void *output, const Error *err
 	Error error = *err;
 
 	machine->work = NULL;
-	machine_leave_resuming(machine);
+	machine_leave_turn(machine, TURN_RESTORE);
 	steps_note(&machine->steps, "restore");
 	if (result == 0)
 	{
@@ -456,11 +447,11 @@ machine_restored(void *context, int result, const void *output, const Error *err
 		text_copy(machine->snapshot_problem, sizeof(machine->snapshot_problem), error.message);
 		machine_dispatch(machine, EVENT_RESTORE_FAILED, error.message);
 	}
-	engine_resume_next(machine->engine);
+	engine_serve_turns(machine->engine, TURN_RESTORE);
 }
 
-static void
-machine_start_restore(Machine *machine)
+void
+machine_begin_restore(Machine *machine)
 {
 	JobSpec spec = {.name = "restore snapshot",
 					.function = restore_job,
@@ -478,32 +469,10 @@ machine_start_restore(Machine *machine)
 		result = machine_open_flash(machine, &error);
 	if (result == 0)
 		result = flash_channel_listen(machine->flash, &error);
-	machine->resumes = true;
-	machine->engine->resuming++;
 	if (result == 0)
 		result = job_start(machine->engine->loop, &spec, &machine->work, &error);
 	if (result < 0)
 		machine_restored(machine, result, NULL, &error);
-}
-
-/* First come, first served, and no more at a time than the host can bear; who waits is not refused. */
-void
-engine_resume_next(Engine *engine)
-{
-	while (engine->resuming < engine->settings.max_resumes)
-	{
-		Machine *first = NULL;
-
-		for (Machine *machine = engine->machines; machine != NULL; machine = machine->next)
-		{
-			if (machine->resume_ticket != 0 && (first == NULL || machine->resume_ticket < first->resume_ticket))
-				first = machine;
-		}
-		if (first == NULL)
-			return;
-		first->resume_ticket = 0;
-		machine_start_restore(first);
-	}
 }
 
 void
@@ -514,8 +483,7 @@ machine_restore(Machine *machine)
 	steps_begin(&machine->steps);
 	machine->facts.wake_wanted = false;
 	machine_cancel_memory_work(machine);
-	machine->resume_ticket = ++machine->engine->last_ticket;
-	engine_resume_next(machine->engine);
+	machine_wait_for_turn(machine, TURN_RESTORE);
 }
 
 static int
@@ -606,13 +574,12 @@ machine_discard(Machine *machine)
 {
 	job_cancel(machine->work);
 	machine->work = NULL;
-	machine_leave_resuming(machine);
-	machine->resume_ticket = 0;
+	machine_leave_turn(machine, TURN_RESTORE);
 	gate_free(machine->gate);
 	machine->gate = NULL;
 	machine_forget_snapshot(machine);
 	machine_tear_down(machine);
-	engine_resume_next(machine->engine);
+	engine_serve_turns(machine->engine, TURN_RESTORE);
 }
 
 /* ---- a new coordinator ---- */

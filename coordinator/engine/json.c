@@ -149,6 +149,9 @@ app_to_json(const Machine *machine)
 	json_set_text(object, "phase", phase_name(machine->phase));
 	json_set_text(object, "address", address);
 	json_set_text(object, "address6", address6);
+	json_set_number(object, "restarts", machine->record.restarts);
+	json_object_set_new(object, "exit-status", exit_status_to_json(machine->exit_status));
+	json_set_text(object, "last-error", machine->last_error);
 	return object;
 }
 
@@ -272,6 +275,14 @@ engine_list_events(Engine *engine, const char *name_space, const char *name, uns
 	return array;
 }
 
+/* What is looked up only when one machine is asked for. */
+static void
+json_set_last_words(json_t *object, const Machine *machine)
+{
+	if (machine_has_failed(machine))
+		json_object_set_new(object, "last-words", machine_last_words_to_json(machine));
+}
+
 int
 engine_get_app(Engine *engine, const char *name_space, const char *name, json_t **ret_app, Error *err)
 {
@@ -280,6 +291,7 @@ engine_get_app(Engine *engine, const char *name_space, const char *name, json_t 
 	if (machine == NULL)
 		return error_set(err, -ENOENT, "app %s/%s: not found", name_space, name);
 	*ret_app = app_to_json(machine);
+	json_set_last_words(*ret_app, machine);
 	return 0;
 }
 
@@ -291,6 +303,7 @@ engine_get_machine(Engine *engine, const char *name_space, const char *name, jso
 	if (machine == NULL)
 		return error_set(err, -ENOENT, "machine %s/%s: not found", name_space, name);
 	*ret_machine = machine_to_json(machine);
+	json_set_last_words(*ret_machine, machine);
 	return 0;
 }
 

@@ -11,6 +11,8 @@
  *   idle.c        when it is time to suspend, and why it is not
  *   flash.c       what the extension says
  *   wait.c        those who wait for a phase
+ *   failure.c     why it does not run
+ *   turns.c       cold starts and restores in turn
  */
 #ifndef ENGINE_MACHINE_H
 #define ENGINE_MACHINE_H
@@ -59,6 +61,20 @@ typedef struct AwakeReason
 {
 	char text[160];
 } AwakeReason;
+
+/* What is done for a few machines at a time only. */
+typedef enum TurnKind
+{
+	TURN_BOOT,	  /* a cold start, until the server is ready */
+	TURN_RESTORE, /* a restore from disk */
+	TURN_KINDS
+} TurnKind;
+
+typedef struct MachineTurn
+{
+	uint64_t ticket; /* place in the queue; 0: not in it */
+	bool taken;		 /* counted in the engine's turns_taken */
+} MachineTurn;
 
 /* What the draining of the host knows of a machine. */
 typedef struct MachineDrain
@@ -131,12 +147,9 @@ typedef struct Machine
 	char knocker[128];			/* who waits for the restore */
 	uint64_t knocked_ns;		/* since when; 0: nobody */
 	Steps steps;				/* of the way to disk, or back */
-	uint64_t boot_ticket;		/* place in the queue of cold starts; 0: not in it */
-	bool tearing_down;			/* the work that runs */
-	bool resumes;				/* counted in the engine's resuming */
-	bool boots;					/* counted in the engine's booting */
-	uint64_t resume_ticket;		/* place in the queue of restores; 0: not in it */
-	bool resumed_pending;		/* the next HELLO is answered with RESUMED */
+	MachineTurn turns[TURN_KINDS];
+	bool tearing_down;	  /* the work that runs */
+	bool resumed_pending; /* the next HELLO is answered with RESUMED */
 	uint64_t resumed_slept_ms;
 	unsigned pressure_failures;		 /* to go to disk under memory pressure, in a row */
 	uint64_t pressure_not_before_ns; /* left alone until then */
@@ -195,6 +208,7 @@ void machine_dump(Machine *machine);
 void machine_undump(Machine *machine);
 void machine_rest(Machine *machine);
 void machine_restore(Machine *machine);
+void machine_begin_restore(Machine *machine); /* what machine_restore does when its turn has come (max-resumes) */
 void machine_resume(Machine *machine);
 void machine_start_cold(Machine *machine);
 void machine_discard(Machine *machine);
@@ -222,6 +236,15 @@ void machine_handle_flash_lost(void *context, const char *problem);
 void machine_send_resumed(Machine *machine, uint64_t slept_ms, const char *woken_by);
 void machine_listen_flash(Machine *machine); /* lets the worker connect again, after a freeze for disk */
 void machine_answer_snapshot(Machine *machine, const char *error);
+
+/* failure.c */
+bool machine_has_failed(const Machine *machine);
+struct json_t *machine_last_words_to_json(const Machine *machine); /* the last lines of its log */
+
+/* turns.c */
+void machine_wait_for_turn(Machine *machine, TurnKind kind);
+/* Gives its place up, in the queue or among those that are served. Who comes next: engine_serve_turns. */
+void machine_leave_turn(Machine *machine, TurnKind kind);
 
 /* wait.c */
 typedef enum WaitKind

@@ -70,6 +70,14 @@ wait_handle_time_out(evutil_socket_t fd, short what, void *context)
 	wait_finish(wait, -ETIMEDOUT, &error);
 }
 
+/* Why it does not come to what was waited for. */
+static int
+wait_report(const Machine *machine, Error *err)
+{
+	return error_set(err, -EIO, "machine %s: is %s: %s", machine->label, phase_name(machine->phase),
+					 machine->last_error[0] != '\0' ? machine->last_error : machine->record.reason);
+}
+
 /* Looks whether the wait is over. Returns true with its result, and an error text for failures. */
 static bool
 wait_is_over(const EngineWait *wait, int *ret_result, Error *ret_error)
@@ -81,14 +89,17 @@ wait_is_over(const EngineWait *wait, int *ret_result, Error *ret_error)
 	switch (wait->kind)
 	{
 		case WAIT_PHASE:
-			return strcmp(wait->phase, phase_name(phase)) == 0;
+			if (strcmp(wait->phase, phase_name(phase)) == 0)
+				return true;
+			if (phase == PHASE_ERROR) /* which it leaves only when somebody asks */
+				*ret_result = wait_report(machine, ret_error);
+			return phase == PHASE_ERROR;
 		case WAIT_RUNNING:
 			if (phase == PHASE_READY || phase == PHASE_SUSPENDED)
 				return true;
 			if (phase == PHASE_ERROR || phase == PHASE_DELETING || (phase == PHASE_STOPPED && wait->started))
 			{
-				*ret_result = error_set(ret_error, -EIO, "machine %s: is %s: %s", machine->label, phase_name(phase),
-										machine->last_error[0] != '\0' ? machine->last_error : machine->record.reason);
+				*ret_result = wait_report(machine, ret_error);
 				return true;
 			}
 			return false;

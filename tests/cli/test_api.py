@@ -22,7 +22,7 @@ def test_version(coordinator):
 
 
 @pytest.mark.parametrize("kind, count, in_samples", [
-    ("apps", 2, 1), ("machines", 4, 4), ("volumes", 1, 1), ("events", 2, 2),
+    ("apps", 2, 1), ("machines", 5, 4), ("volumes", 1, 1), ("events", 2, 2),
 ])
 def test_lists_and_their_namespace(coordinator, kind, count, in_samples):
     assert len(coordinator.request("GET", f"/v1/{kind}")[1]) == count

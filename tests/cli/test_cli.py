@@ -75,7 +75,8 @@ app:
 
 
 def test_app_get_is_the_guides_listing(coordinator):
-    ends(coordinator.cli("app", "get", "--ns", "samples", "postgresql"), OK, GUIDE_LISTING)
+    ends(coordinator.cli("app", "get", "--ns", "samples", "postgresql"), OK,
+         GUIDE_LISTING + "              phase: suspended\n            address: 10.88.0.2\n           restarts: 0\n")
 
 
 def test_deploy_says_what_the_guide_says(coordinator, tmp_path):
@@ -145,14 +146,14 @@ AGE = r"\d+d\d+h"
 
 @pytest.mark.parametrize("arguments, pattern", [
     (["app", "list", "-A"], """\
-NAMESPACE   NAME         MODE      PHASE       IMAGE
-samples     postgresql   flash     suspended   ghcr.io/lttle-cloud/postgres:17-flash
-other       plain        regular   ready       x
+NAMESPACE   NAME         MODE      PHASE       ADDRESS     RESTARTS   EXIT   IMAGE
+samples     postgresql   flash     suspended   10.88.0.2   0          -      ghcr.io/lttle-cloud/postgres:17-flash
+other       plain        regular   ready       -           2          137    x
 """),
-    (["app", "list"], "NAMESPACE   NAME   MODE   PHASE   IMAGE\n"),
+    (["app", "list"], "NAMESPACE   NAME   MODE   PHASE   ADDRESS   RESTARTS   EXIT   IMAGE\n"),
     (["app", "list", "--ns", "other"], """\
-NAMESPACE   NAME    MODE      PHASE   IMAGE
-other       plain   regular   ready   x
+NAMESPACE   NAME    MODE      PHASE   ADDRESS   RESTARTS   EXIT   IMAGE
+other       plain   regular   ready   -         2          137    x
 """),
     (["volume", "list", "--ns=samples"], """\
 NAMESPACE   NAME     MODE        SIZE    USED     ON DISK   USED BY
@@ -190,6 +191,11 @@ TIME                  NAMESPACE   NAME         PHASE       TOOK   REASON
                 1 2
   dependencies:
       services:
+         phase: ready
+      restarts: 2
+   exit status: 137
+    last error: killed by signal 9
+    last words: oom \\x1b[1m
 """),
 ])
 def test_tables_and_listings(coordinator, arguments, pattern):
@@ -197,11 +203,11 @@ def test_tables_and_listings(coordinator, arguments, pattern):
 
 
 @pytest.mark.parametrize("arguments, pattern", [
-    (["machine", "list", "--ns", "samples"], r"""NAMESPACE   NAME         PHASE       SINCE     *ADDRESS     RESIDENT   SWAPPED   SUSPENDS   WAKES
-samples     postgresql   suspended   AGE   10\.88\.0\.2   1\.5 MiB    30 MiB    7          6
-samples     redis-a      ready       AGE   -           0 B        0 B       0          0
-samples     redis-b      ready       AGE   -           0 B        0 B       0          0
-samples     busy         ready       AGE   -           0 B        0 B       0          0
+    (["machine", "list", "--ns", "samples"], r"""NAMESPACE   NAME         PHASE       SINCE     *ADDRESS     RESIDENT   SWAPPED   SUSPENDS   WAKES   RESTARTS   EXIT
+samples     postgresql   suspended   AGE   10\.88\.0\.2   1\.5 MiB    30 MiB    7          6       0          -
+samples     redis-a      ready       AGE   -           0 B        0 B       0          0       0          -
+samples     redis-b      ready       AGE   -           0 B        0 B       0          0       0          -
+samples     busy         ready       AGE   -           0 B        0 B       0          0       0          -
 """),
     (["machine", "get", "--ns", "samples", "post"], r"""             name: postgresql
         namespace: samples
@@ -221,6 +227,29 @@ samples     busy         ready       AGE   -           0 B        0 B       0   
          restarts: 0
             image: ghcr\.io/lttle-cloud/postgres:17-flash
          image id: sha256:0123456789abcdef
+"""),
+    (["machine", "get", "--ns", "failed", "ended"], r"""             name: ended
+        namespace: failed
+              app:
+            phase: restarting
+           reason:
+            since: 2025-10-11 19:14:44 \(AGE ago\)
+         suspends: 0
+            wakes: 0
+         woken by:
+        last wake:
+  resident memory: 0 B of 0 B
+   swapped memory: 0 B
+          address:
+         sessions: 0
+              pid:
+         restarts: 2
+            image:
+         image id:
+      exit status: 3
+       last error: exit status 3
+       last words: no \\t such
+                   file
 """),
     (["image", "list"], r"""NAME                                    ID                    CREATED
 ghcr\.io/lttle-cloud/postgres:17-flash   sha256:0123456789ab   AGE ago
@@ -266,7 +295,7 @@ def test_version(coordinator, tmp_path):
 
 
 def test_prefixes(coordinator):
-    assert coordinator.cli("app", "get", "--ns", "samples", "post").stdout.decode() == GUIDE_LISTING
+    assert coordinator.cli("app", "get", "--ns", "samples", "post").stdout.decode().startswith(GUIDE_LISTING)
     ends(coordinator.cli("machine", "get", "--ns", "samples", "redis"), REFUSED,
          err="lttle: machine samples/redis: fits several\n")
     ends(coordinator.cli("app", "get", "--ns", "samples", "x"), NOT_FOUND, err="lttle: app samples/x: not found\n")
@@ -299,6 +328,8 @@ def test_wait(coordinator):
     ends(coordinator.cli("machine", "wait", "--ns", "samples", "postgresql", "--timeout", "20ms"), TIMED_OUT,
          err="lttle: machine: waited long enough\n")
     assert coordinator.cli("machine", "wait", "--ns", "samples", "postgresql", "--timeout", "soon").returncode == USAGE
+    ends(coordinator.cli("machine", "wait", "--ns", "failed", "ended"), FAILURE,
+         err="lttle: machine failed/ended: is error: exit status 3\n")
 
 
 def test_drain(coordinator):

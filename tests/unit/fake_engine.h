@@ -40,11 +40,14 @@ static const char fixtures[] =
 	"  \"environment\": {\"POSTGRES_USER\": \"user\", \"POSTGRES_PASSWORD\": \"password\", \"POSTGRES_DB\": \"db\"},"
 	"  \"volumes\": [{\"name\": \"pgdata\", \"namespace\": \"samples\", \"path\": \"/var/lib/postgresql/data\"}],"
 	"  \"expose\": {\"access\": {\"port\": 5432, \"internal\": {\"port\": 5432}}}, \"phase\": \"suspended\","
+	"  \"address\": \"10.88.0.2\", \"restarts\": 0, \"exit-status\": null,"
 	"  \"services\": [{\"name\": \"postgresql-access\", \"expose\": \"access\", \"port\": 5432,"
 	"    \"host\": \"postgresql-access.samples.svc.lttle.local\", \"target-port\": 5432, \"protocol\": \"tcp\"}]},"
 	" {\"name\": \"plain\", \"namespace\": \"other\", \"image\": \"x\", \"resources\": {\"cpu\": 2, \"memory\": 64},"
 	"  \"mode\": \"regular\", \"environment\": {\"WEIRD\": \"a\\u001b[31mb\\nc\"}, \"volumes\": [], \"expose\": {},"
-	"  \"services\": [], \"command\": [\"sleep\", \"1 2\"], \"phase\": \"ready\"}],"
+	"  \"services\": [], \"command\": [\"sleep\", \"1 2\"], \"phase\": \"ready\","
+	"  \"restarts\": 2, \"exit-status\": 137, \"last-error\": \"killed by signal 9\","
+	"  \"last-words\": [\"oom \\u001b[1m\"]}],"
 	"\"machines\": [{\"name\": \"postgresql\", \"namespace\": \"samples\", \"app\": \"postgresql\","
 	"  \"phase\": \"suspended\", \"reason\": \"idle for 3s\", \"since-ms\": 1760210084000, \"awake-because\": null,"
 	"  \"woken-by\": \"10.88.0.1:41234\", \"last-wake-ms\": 1760210080000, \"last-wake-took-us\": 842, \"suspends\": 7,"
@@ -55,7 +58,10 @@ static const char fixtures[] =
 	"  \"exit-status\": null, \"last-error\": null, \"snapshot-problem\": null, \"sessions\": 1},"
 	" {\"name\": \"redis-a\", \"namespace\": \"samples\", \"phase\": \"ready\", \"since-ms\": 1760210084000},"
 	" {\"name\": \"redis-b\", \"namespace\": \"samples\", \"phase\": \"ready\", \"since-ms\": 1760210084000},"
-	" {\"name\": \"busy\", \"namespace\": \"samples\", \"phase\": \"ready\", \"since-ms\": 1760210084000}],"
+	" {\"name\": \"busy\", \"namespace\": \"samples\", \"phase\": \"ready\", \"since-ms\": 1760210084000},"
+	" {\"name\": \"ended\", \"namespace\": \"failed\", \"phase\": \"restarting\", \"since-ms\": 1760210084000,"
+	"  \"restarts\": 2, \"exit-status\": 3, \"last-error\": \"exit status 3\","
+	"  \"last-words\": [\"no \\t such\", \"file\"]}],"
 	"\"volumes\": [{\"name\": \"pgdata\", \"namespace\": \"samples\", \"mode\": \"writeable\", \"size\": \"100Mi\","
 	"  \"size-bytes\": 104857600, \"used-bytes\": 41943040, \"on-disk-bytes\": 50331648,"
 	"  \"used-by\": [\"samples/postgresql\"]}],"
@@ -405,6 +411,8 @@ engine_wait_phase(Engine *engine, const char *name_space, const char *name, cons
 	int result = engine_get_machine(engine, name_space, name, &machine, &error);
 	struct timeval timeout = {(time_t) (timeout_ms / 1000), (suseconds_t) (timeout_ms % 1000 * 1000)};
 
+	if (result == 0 && strcmp(name, "ended") == 0)
+		result = error_set(&error, -EIO, "machine %s/%s: is error: exit status 3", name_space, name);
 	if (result < 0 || strcmp(json_string_value(json_object_get(machine, "phase")), phase) == 0)
 	{
 		done(context, result, machine, &error);

@@ -1,0 +1,78 @@
+/*
+ * Work that is done in turn. A machine that boots takes a whole processor for seconds, and one that is restored reads
+ * its memory from disk: a hundred at once would all be late. First come, first served, at most max-boots and
+ * max-resumes at a time; who waits is not refused.
+ */
+#include "engine/engine_private.h"
+
+static unsigned
+engine_turns_at_a_time(const Engine *engine, TurnKind kind)
+{
+	return kind == TURN_BOOT ? engine->settings.max_boots : engine->settings.max_resumes;
+}
+
+static Machine *
+engine_first_in_turn(const Engine *engine, TurnKind kind)
+{
+	Machine *first = NULL;
+
+	for (Machine *machine = engine->machines; machine != NULL; machine = machine->next)
+	{
+		uint64_t ticket = machine->turns[kind].ticket;
+
+		if (ticket != 0 && (first == NULL || ticket < first->turns[kind].ticket))
+			first = machine;
+	}
+	return first;
+}
+
+void
+engine_serve_turns(Engine *engine, TurnKind kind)
+{
+	Machine *first;
+
+	while (engine->turns_taken[kind] < engine_turns_at_a_time(engine, kind) &&
+		   (first = engine_first_in_turn(engine, kind)) != NULL)
+	{
+		first->turns[kind] = (MachineTurn){.taken = true};
+		engine->turns_taken[kind]++;
+		if (kind == TURN_BOOT)
+			machine_begin_create(first);
+		else
+			machine_begin_restore(first);
+	}
+}
+
+void
+machine_wait_for_turn(Machine *machine, TurnKind kind)
+{
+	machine->turns[kind].ticket = ++machine->engine->last_ticket;
+	engine_serve_turns(machine->engine, kind);
+}
+
+void
+machine_leave_turn(Machine *machine, TurnKind kind)
+{
+	if (machine->turns[kind].taken)
+		machine->engine->turns_taken[kind]--;
+	machine->turns[kind] = (MachineTurn){0};
+}
+
+void
+machine_create(Machine *machine)
+{
+	machine_wait_for_turn(machine, TURN_BOOT);
+}
+
+void
+machine_settle_boot(Machine *machine, bool slow)
+{
+	bool on_its_way = machine->phase == PHASE_CREATING || machine->phase == PHASE_BOOTING;
+	bool had_its_turn = machine->turns[TURN_BOOT].taken;
+
+	if (on_its_way && !(slow && had_its_turn))
+		return;
+	machine_leave_turn(machine, TURN_BOOT);
+	if (had_its_turn)
+		engine_serve_turns(machine->engine, TURN_BOOT);
+}
