@@ -163,7 +163,7 @@ typedef struct Command
 	char *name;
 	char *source;
 	HostVolume volume;
-	VolumeSpec volume_spec;
+	ResourceHead volume_head;
 } Command;
 
 static void
@@ -214,20 +214,21 @@ static void
 volume_removed(void *context, int result, const void *output, const Error *err)
 {
 	Command *command = context;
-	const VolumeSpec *spec = &command->volume_spec;
+	const ResourceHead *head = &command->volume_head;
 	Engine *engine = command->engine;
 	Error error = *err;
 
 	(void) output;
 	if (result == 0)
-		result = store_delete_volume(engine->store, spec->name_space, spec->name, &error);
+		result = store_delete_volume(engine->store, head->name_space, head->name, &error);
 	for (EngineVolume **place = &engine->volumes; result == 0 && *place != NULL; place = &(*place)->next)
 	{
 		EngineVolume *volume = *place;
 
-		if (strcmp(volume->spec.name_space, spec->name_space) == 0 && strcmp(volume->spec.name, spec->name) == 0)
+		if (strcmp(volume->spec.name_space, head->name_space) == 0 && strcmp(volume->spec.name, head->name) == 0)
 		{
 			*place = volume->next;
+			volume_spec_clear(&volume->spec);
 			free(volume);
 			break;
 		}
@@ -261,7 +262,9 @@ engine_delete_volume(Engine *engine, const char *name_space, const char *name, E
 		return;
 	}
 	command = memory_allocate(sizeof(*command));
-	*command = (Command){.engine = engine, .done = done, .context = context, .volume_spec = volume->spec};
+	*command = (Command){.engine = engine, .done = done, .context = context};
+	text_copy(command->volume_head.name_space, sizeof(command->volume_head.name_space), name_space);
+	text_copy(command->volume_head.name, sizeof(command->volume_head.name), name);
 	volume_plan(&engine->layout, name_space, name, &command->volume);
 	command_start(command, "remove volume", remove_volume_job, 0, VOLUME_TIMEOUT_MS, volume_removed);
 }

@@ -12,131 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "engine/engine_private.h"
-
-/* What a deployment does with one resource. */
-typedef struct DeployStep
-{
-	const Resource *resource;
-	Machine *machine;	  /* app: the one that is there, or NULL */
-	EngineVolume *volume; /* volume: the one that is there, or NULL */
-	unsigned index;		  /* app that is new: its address */
-	SpecChanges changes;
-} DeployStep;
-
-typedef struct Deployment
-{
-	Engine *engine;
-	ResourceSet set;
-	DeployStep *steps;
-	DiagnosticList diagnostics;
-} Deployment;
-
-static void __attribute__((format(printf, 4, 5)))
-deploy_complain(Deployment *deployment, const Resource *resource, const char *key_path, const char *format, ...)
-{
-	Diagnostic diagnostic = {.line = resource->line, .column = resource->column};
-	va_list arguments;
-
-	text_copy(diagnostic.key_path, sizeof(diagnostic.key_path), key_path);
-	va_start(arguments, format);
-	vsnprintf(diagnostic.message, sizeof(diagnostic.message), format, arguments);
-	va_end(arguments);
-	diagnostic_list_add(&deployment->diagnostics, &diagnostic);
-}
-
-static bool
-deploy_volume_exists(void *context, const char *name_space, const char *name)
-{
-	return engine_find_volume(context, name_space, name) != NULL;
-}
-
-static void
-deploy_check_volume(Deployment *deployment, DeployStep *step)
-{
-	const VolumeSpec *spec = &step->resource->volume;
-	char size[32];
-
-	step->volume = engine_find_volume(deployment->engine, spec->name_space, spec->name);
-	if (step->volume == NULL)
-		return;
-	size_format(step->volume->spec.size_bytes, size);
-	if (spec->size_bytes != step->volume->spec.size_bytes)
-		deploy_complain(deployment, step->resource, "volume.size",
-						"volume %s/%s exists with %s; the size of a volume cannot be changed", spec->name_space,
-						spec->name, size);
-	volume_spec_compare(&step->volume->spec, spec, &step->changes);
-}
-
-/* The deployed app that mounts the volume writeable, other than the one named like `spec`. */
-static const Machine *
-deploy_find_writer(Engine *engine, const AppSpec *spec, const VolumeMount *mount)
-{
-	for (const Machine *machine = engine->machines; machine != NULL; machine = machine->next)
-	{
-		if (strcmp(machine->spec.name_space, spec->name_space) == 0 && strcmp(machine->spec.name, spec->name) == 0)
-			continue;
-		for (size_t i = 0; i < machine->spec.volume_count; i++)
-		{
-			if (strcmp(machine->spec.volumes[i].name_space, mount->name_space) == 0 &&
-				strcmp(machine->spec.volumes[i].name, mount->name) == 0)
-				return machine;
-		}
-	}
-	return NULL;
-}
-
-static void
-deploy_check_app(Deployment *deployment, DeployStep *step)
-{
-	const AppSpec *spec = &step->resource->app;
-
-	for (size_t i = 0; i < spec->volume_count; i++)
-	{
-		const VolumeMount *mount = &spec->volumes[i];
-		const EngineVolume *volume = engine_find_volume(deployment->engine, mount->name_space, mount->name);
-		const Machine *writer = deploy_find_writer(deployment->engine, spec, mount);
-		char key_path[64];
-
-		snprintf(key_path, sizeof(key_path), "app.volumes[%zu].name", i);
-		if (writer != NULL && (volume == NULL || volume->spec.mode == VOLUME_WRITEABLE))
-			deploy_complain(deployment, step->resource, key_path,
-							"volume %s/%s is mounted by app %s; a writeable volume belongs to one app",
-							mount->name_space, mount->name, writer->label);
-	}
-	step->machine = engine_find_machine(deployment->engine, spec->name_space, spec->name);
-	if (step->machine == NULL)
-		return;
-	if (step->machine->facts.delete_wanted)
-		deploy_complain(deployment, step->resource, "app.name", "app %s is being deleted; deploy again when it is gone",
-						step->machine->label);
-	app_spec_compare(&step->machine->spec, spec, &step->changes);
-}
-
-static int
-deploy_check(Deployment *deployment, const char *text, size_t size)
-{
-	int result = resource_set_parse(text, size, &deployment->set, &deployment->diagnostics);
-
-	if (result < 0)
-		return result;
-	deployment->steps = memory_allocate(deployment->set.count * sizeof(*deployment->steps));
-	result = resource_set_check_references(&deployment->set, deploy_volume_exists, deployment->engine,
-										   &deployment->diagnostics);
-	for (size_t i = 0; i < deployment->set.count; i++)
-	{
-		DeployStep *step = &deployment->steps[i];
-
-		step->resource = &deployment->set.resources[i];
-		if (step->resource->kind == RESOURCE_VOLUME)
-			deploy_check_volume(deployment, step);
-		else
-			deploy_check_app(deployment, step);
-	}
-	return deployment->diagnostics.count > 0 ? -EINVAL : result;
-}
-
-/* ---- applying ---- */
+#include "engine/deploy_private.h"
 
 static int
 deploy_store_app(Engine *engine, DeployStep *step, Error *err)
@@ -172,6 +48,8 @@ deploy_store(Deployment *deployment, Error *err)
 
 		if (step->resource->kind == RESOURCE_VOLUME)
 			result = store_put_volume(store, &step->resource->volume, err);
+		else if (step->resource->kind == RESOURCE_SERVICE)
+			result = store_put_service(store, &step->resource->service, err);
 		else
 			result = deploy_store_app(deployment->engine, step, err);
 	}
@@ -196,6 +74,7 @@ deploy_start_app(Engine *engine, DeployStep *step)
 	}
 	machine = machine_new(engine, &step->resource->app, &record);
 	engine_add_machine(engine, machine);
+	engine_expose(engine, &machine->spec);
 	if (network_plan(&engine->layout, machine->id, record.index, &machine->network, &error) < 0)
 	{
 		log_error("machine not started", "machine", machine->label, "reason", error.message);
@@ -216,6 +95,7 @@ deploy_change_app(Engine *engine, DeployStep *step)
 
 	app_spec_clear(&machine->spec);
 	app_spec_copy(&step->resource->app, &machine->spec);
+	engine_expose(engine, &machine->spec);
 	if (step->changes.needs_restart)
 	{
 		machine->facts.restart_wanted = true;
@@ -257,12 +137,14 @@ deploy_apply(Deployment *deployment)
 	{
 		if (deployment->steps[i].resource->kind == RESOURCE_VOLUME)
 			engine_add_volume(engine, &deployment->steps[i].resource->volume);
+		else if (deployment->steps[i].resource->kind == RESOURCE_SERVICE)
+			engine_put_service(engine, &deployment->steps[i].resource->service);
 	}
 	for (size_t i = 0; i < deployment->set.count; i++)
 	{
 		DeployStep *step = &deployment->steps[i];
 
-		if (step->resource->kind != RESOURCE_APP)
+		if (!resource_is_machine(step->resource))
 			continue;
 		if (step->machine == NULL)
 		{
@@ -286,17 +168,15 @@ deploy_to_json(const Deployment *deployment)
 	for (size_t i = 0; i < deployment->set.count; i++)
 	{
 		const DeployStep *step = &deployment->steps[i];
-		bool is_volume = step->resource->kind == RESOURCE_VOLUME;
-		bool is_new = is_volume ? step->volume == NULL : step->machine == NULL;
-		const char *name_space = is_volume ? step->resource->volume.name_space : step->resource->app.name_space;
-		const char *name = is_volume ? step->resource->volume.name : step->resource->app.name;
+		bool is_new = step->volume == NULL && step->service == NULL && step->machine == NULL;
 		json_t *changes = json_array();
 
 		for (size_t k = 0; k < step->changes.count; k++)
 			json_array_append_new(changes, json_string(step->changes.lines[k]));
 		json_array_append_new(results,
 							  json_pack("{s:s, s:s, s:s, s:s, s:o}", "kind", resource_kind_name(step->resource->kind),
-										"namespace", name_space, "name", name, "action",
+										"namespace", step->resource->head.name_space, "name", step->resource->head.name,
+										"action",
 										is_new					  ? "created"
 										: step->changes.count > 0 ? "changed"
 																  : "unchanged",

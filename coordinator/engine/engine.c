@@ -66,11 +66,12 @@ engine_add_volume(Engine *engine, const VolumeSpec *spec)
 
 	if (volume != NULL)
 	{
-		volume->spec = *spec;
+		volume_spec_clear(&volume->spec);
+		volume_spec_copy(spec, &volume->spec);
 		return;
 	}
 	volume = memory_allocate(sizeof(*volume));
-	volume->spec = *spec;
+	volume_spec_copy(spec, &volume->spec);
 	while (*place != NULL)
 	{
 		int order = strcmp((*place)->spec.name_space, spec->name_space);
@@ -94,6 +95,8 @@ engine_remove_machine(Engine *engine, Machine *machine)
 	*place = machine->next;
 	if (store_delete_app(engine->store, machine->spec.name_space, machine->spec.name, &error) < 0)
 		log_error("app not removed from the store", "machine", machine->label, "reason", error.message);
+	machine->spec.expose_count = 0;
+	engine_expose(engine, &machine->spec);
 	log_info("deleted", "namespace", machine->spec.name_space, "machine", machine->spec.name);
 	machine_end_waits(machine, true);
 	machine_free(machine);
@@ -207,6 +210,14 @@ engine_load_app(void *context, const AppSpec *spec)
 		return 0;
 	}
 	engine_add_machine(engine, machine);
+	engine_expose(engine, spec);
+	return 0;
+}
+
+static int
+engine_load_service(void *context, const ServiceSpec *spec)
+{
+	engine_put_service(context, spec);
 	return 0;
 }
 
@@ -383,6 +394,8 @@ engine_open(Engine *engine, Error *err)
 		result = store_each_volume(engine->store, engine_load_volume, engine_report_row, engine, err);
 	if (result == 0)
 		result = store_each_app(engine->store, engine_load_app, engine_report_row, engine, err);
+	if (result == 0)
+		result = store_each_service(engine->store, engine_load_service, engine_report_row, engine, err);
 	return result;
 }
 
@@ -465,8 +478,10 @@ engine_free(Engine *engine)
 		EngineVolume *volume = engine->volumes;
 
 		engine->volumes = volume->next;
+		volume_spec_clear(&volume->spec);
 		free(volume);
 	}
+	engine_clear_services(engine);
 	engine_unpin_images(engine);
 	if (deserted && engine->store != NULL)
 		engine_clear_host(engine);

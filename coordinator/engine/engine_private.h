@@ -12,6 +12,13 @@ typedef struct EngineVolume
 	struct EngineVolume *next;
 } EngineVolume;
 
+/* A way to a machine; see services.c. */
+typedef struct EngineService
+{
+	ServiceSpec spec;
+	struct EngineService *next;
+} EngineService;
+
 /* A holder of an image's program files in memory. */
 typedef struct ImagePin
 {
@@ -44,6 +51,7 @@ struct Engine
 	DoorKeeper *doors;
 	Machine *machines;
 	EngineVolume *volumes;
+	EngineService *services; /* in the order of namespace and name */
 	ImagePin *pins;
 	char criu[256]; /* empty: there is none that works, and criu_problem says so */
 	char criu_version[32];
@@ -61,6 +69,19 @@ void engine_add_machine(Engine *engine, Machine *machine);
 void engine_add_volume(Engine *engine, const VolumeSpec *spec); /* or changes the one that is there */
 void engine_remove_machine(Engine *engine, Machine *machine);	/* from list and store, freed */
 void engine_serve_turns(Engine *engine, TurnKind kind);
+EngineService *engine_find_service(Engine *engine, const char *name_space, const char *name);
+void engine_put_service(Engine *engine, const ServiceSpec *spec); /* adds, or changes the one that is there */
+void engine_drop_service(Engine *engine, const char *name_space, const char *name);
+void engine_expose(Engine *engine, const AppSpec *app); /* brings the app's services to what its spec says */
+void engine_clear_services(Engine *engine);				/* at the end; tells nobody */
+/* The services that lead to a machine, one after the other: previous NULL is the first; NULL: there are no more. */
+const EngineService *machine_next_service(const Machine *machine, const EngineService *previous);
+/* The ports that they lead to, each once, for the caller to free. */
+uint16_t *machine_list_ports(const Machine *machine, size_t *ret_count);
+/* For whatever makes a service reachable. Changed: it is in the list, new or with another spec. Removed: it has left.
+ */
+void engine_service_changed(Engine *engine, const ServiceSpec *spec);
+void engine_service_removed(Engine *engine, const ServiceSpec *spec);
 void engine_watch_pressure(Engine *engine);	 /* a machine sleeps, and has given back what it could */
 void engine_forget_pressure(Engine *engine); /* after the machines */
 /* drain.c */

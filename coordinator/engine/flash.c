@@ -48,7 +48,7 @@ static void
 machine_handle_ready(Machine *machine)
 {
 	machine->facts.channel_open = true;
-	if (machine->spec.expose_count == 0 || machine_can_be_woken(machine))
+	if (machine_next_service(machine, NULL) == NULL || machine_can_be_woken(machine))
 		machine_dispatch(machine, EVENT_SERVER_READY, NULL);
 	else
 		log_debug("a server without its exposed port is ready; waiting for the next", "machine", machine->label);

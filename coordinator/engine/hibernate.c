@@ -588,15 +588,18 @@ machine_discard(Machine *machine)
 static void
 machine_plan_cold_gate(const Machine *machine, GatePlan *plan)
 {
-	*plan = (GatePlan){.ports = memory_allocate((2 * machine->spec.expose_count + 1) * sizeof(GatePort))};
-	for (size_t i = 0; i < machine->spec.expose_count; i++)
+	size_t port_count = 0;
+	_cleanup_free_ uint16_t *ports = machine_list_ports(machine, &port_count);
+
+	*plan = (GatePlan){.ports = memory_allocate((2 * port_count + 1) * sizeof(GatePort))};
+	for (size_t i = 0; i < port_count; i++)
 	{
 		GatePort *port = &plan->ports[plan->port_count++];
 		struct sockaddr_in *address = (struct sockaddr_in *) &port->address;
 
 		*port = (GatePort){.backlog = STUB_BACKLOG};
 		address->sin_family = AF_INET;
-		address->sin_port = htons(machine->spec.exposes[i].port);
+		address->sin_port = htons(ports[i]);
 		if (machine->network.has_ipv6)
 		{
 			struct sockaddr_in6 *address6;
@@ -605,7 +608,7 @@ machine_plan_cold_gate(const Machine *machine, GatePlan *plan)
 			*port = (GatePort){.backlog = STUB_BACKLOG, .v6_only = true};
 			address6 = (struct sockaddr_in6 *) &port->address;
 			address6->sin6_family = AF_INET6;
-			address6->sin6_port = htons(machine->spec.exposes[i].port);
+			address6->sin6_port = htons(ports[i]);
 		}
 	}
 }

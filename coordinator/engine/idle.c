@@ -22,9 +22,11 @@
 bool
 machine_is_connection_aware(const Machine *machine)
 {
-	for (size_t i = 0; i < machine->spec.expose_count; i++)
+	const EngineService *service = NULL;
+
+	while ((service = machine_next_service(machine, service)) != NULL)
 	{
-		if (machine->spec.exposes[i].tracking == TRACKING_CONNECTION_AWARE)
+		if (service->spec.tracking.kind == TRACKING_CONNECTION_AWARE)
 			return true;
 	}
 	return false;
@@ -35,13 +37,14 @@ uint64_t
 machine_idle_timeout_ms(const Machine *machine)
 {
 	uint64_t timeout_ms = machine->spec.timeout_ms;
+	const EngineService *service = NULL;
 
-	for (size_t i = 0; i < machine->spec.expose_count && machine->sessions > 0; i++)
+	while (machine->sessions > 0 && (service = machine_next_service(machine, service)) != NULL)
 	{
-		const Expose *expose = &machine->spec.exposes[i];
+		const ServiceTracking *tracking = &service->spec.tracking;
 
-		if (expose->tracking == TRACKING_TRAFFIC_AWARE && expose->inactivity_timeout_ms > timeout_ms)
-			timeout_ms = expose->inactivity_timeout_ms;
+		if (tracking->kind == TRACKING_TRAFFIC_AWARE && tracking->inactivity_timeout_ms > timeout_ms)
+			timeout_ms = tracking->inactivity_timeout_ms;
 	}
 	return timeout_ms;
 }
@@ -54,18 +57,20 @@ machine_count_ports(const Machine *machine, unsigned *ret_listening, unsigned *r
 	_cleanup_fd_ int diag_fd = -1;
 	unsigned listening = 0;
 	unsigned established = 0;
+	size_t port_count = 0;
+	_cleanup_free_ uint16_t *ports = machine_list_ports(machine, &port_count);
 	int result = network_open_namespace(&machine->network, &namespace_fd, err);
 
 	if (result == 0)
 		result = sockdiag_open(namespace_fd, &diag_fd, err);
-	for (size_t i = 0; result == 0 && i < machine->spec.expose_count; i++)
+	for (size_t i = 0; result == 0 && i < port_count; i++)
 	{
 		unsigned port_listening = 0;
 		unsigned port_established = 0;
 
-		result = sockdiag_count_port(diag_fd, machine->spec.exposes[i].port, &port_listening, &port_established, err);
+		result = sockdiag_count_port(diag_fd, ports[i], &port_listening, &port_established, err);
 		/* Stubs of a closed gate are no server. */
-		listening += port_listening > gate_count_stubs(machine->gate, machine->spec.exposes[i].port);
+		listening += port_listening > gate_count_stubs(machine->gate, ports[i]);
 		established += port_established;
 	}
 	if (result < 0)
@@ -276,7 +281,7 @@ machine_check_idle(Machine *machine)
 {
 	if (machine->phase == PHASE_BOOTING && machine->spec.mode == MODE_REGULAR)
 	{
-		if (machine->spec.expose_count == 0 || machine_can_be_woken(machine))
+		if (machine_next_service(machine, NULL) == NULL || machine_can_be_woken(machine))
 			machine_dispatch(machine, EVENT_SERVER_READY, NULL);
 		else
 			machine_start_timer(machine->idle_timer, BOOT_LOOK_MS);

@@ -80,7 +80,7 @@ machine_to_json(Machine *machine)
 	network_format_address6(&machine->network, address6);
 	json_set_text(object, "name", machine->spec.name);
 	json_set_text(object, "namespace", machine->spec.name_space);
-	json_set_text(object, "app", machine->spec.name);
+	json_set_text(object, "app", machine->spec.kind == RESOURCE_APP ? machine->spec.name : NULL);
 	json_set_text(object, "phase", phase_name(machine->phase));
 	json_set_text(object, "reason", record->reason);
 	json_set_number(object, "since-ms", record->since_ms);
@@ -117,19 +117,21 @@ machine_to_json(Machine *machine)
 	return object;
 }
 
+/* As clients see it: what they call it, where it is, and what they speak. */
 static json_t *
-service_to_json(const AppSpec *spec, const Expose *expose)
+service_to_json(const ServiceSpec *spec)
 {
-	_cleanup_free_ char *name = memory_printf("%s-%s", spec->name, expose->name);
-	_cleanup_free_ char *host = memory_printf("%s.%s.svc.lttle.local", name, spec->name_space);
-	json_t *object = json_object();
+	static const char *const protocols[] = {
+		[EXTERNAL_TCP] = "tcp", [EXTERNAL_TLS] = "tls", [EXTERNAL_HTTP] = "http", [EXTERNAL_HTTPS] = "https"};
+	_cleanup_free_ char *host = memory_printf("%s.%s.svc.lttle.local", spec->name, spec->name_space);
+	bool external = spec->bind.kind == BIND_EXTERNAL;
+	json_t *object = service_spec_to_json(spec);
 
-	json_set_text(object, "name", name);
-	json_set_text(object, "expose", expose->name);
-	json_set_text(object, "host", host);
-	json_set_number(object, "port", expose->internal_port);
-	json_set_number(object, "target-port", expose->port);
-	json_set_text(object, "protocol", "tcp");
+	json_set_text(object, "expose", spec->expose);
+	json_set_text(object, "host", external ? spec->bind.host : host);
+	json_set_number(object, "port", spec->bind.port);
+	json_set_number(object, "target-port", spec->target_port);
+	json_set_text(object, "protocol", external ? protocols[spec->bind.protocol] : "tcp");
 	return object;
 }
 
@@ -138,11 +140,12 @@ app_to_json(const Machine *machine)
 {
 	json_t *object = app_spec_to_json(&machine->spec);
 	json_t *services = json_array();
+	const EngineService *service = NULL;
 	char address[16];
 	char address6[46];
 
-	for (size_t i = 0; i < machine->spec.expose_count; i++)
-		json_array_append_new(services, service_to_json(&machine->spec, &machine->spec.exposes[i]));
+	while ((service = machine_next_service(machine, service)) != NULL)
+		json_array_append_new(services, service_to_json(&service->spec));
 	network_format_address(machine->network.address, address);
 	network_format_address6(&machine->network, address6);
 	json_object_set_new(object, "services", services);
@@ -196,7 +199,7 @@ engine_list_apps(Engine *engine, const char *name_space)
 
 	for (Machine *machine = engine->machines; machine != NULL; machine = machine->next)
 	{
-		if (in_namespace(name_space, machine->spec.name_space))
+		if (in_namespace(name_space, machine->spec.name_space) && machine->spec.kind == RESOURCE_APP)
 			json_array_append_new(array, app_to_json(machine));
 	}
 	return array;
@@ -288,8 +291,9 @@ engine_get_app(Engine *engine, const char *name_space, const char *name, json_t 
 {
 	Machine *machine = engine_find_machine(engine, name_space, name);
 
-	if (machine == NULL)
-		return error_set(err, -ENOENT, "app %s/%s: not found", name_space, name);
+	if (machine == NULL || machine->spec.kind != RESOURCE_APP)
+		return error_set(err, -ENOENT, "app %s/%s: %s", name_space, name,
+						 machine == NULL ? "not found" : "is a machine without an app");
 	*ret_app = app_to_json(machine);
 	json_set_last_words(*ret_app, machine);
 	return 0;

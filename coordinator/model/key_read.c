@@ -69,7 +69,7 @@ read_map(const Key *key, const Node *node, SourceMark owner, const char *path, v
 		 DiagnosticList *diagnostics)
 {
 	if (node->type == NODE_MAP || node->type == NODE_NULL)
-		keys_read(key->keys, node, owner, path, target, diagnostics);
+		keys_read(key->keys, node, owner, path, field_of(target, key->base), diagnostics);
 	else if (node->type != NODE_REFUSED)
 	{
 		char found[QUOTED_BYTES + 32];
@@ -143,8 +143,8 @@ find_choice(const Key *key, const Node *word, const char *path, DiagnosticList *
 		key_describe(key, expected, sizeof(expected));
 		if (strcmp(choice->word, word->text) == 0)
 		{
-			diagnostic_add(diagnostics, word->mark, path, "'%s' is known to lttle but not offered yet; it must be %s",
-						   choice->word, expected);
+			diagnostic_add(diagnostics, word->mark, path, "'%s' is not offered by a single host: %s; it must be %s",
+						   choice->word, choice->doc, expected);
 			return NULL;
 		}
 		if (choice->value != CHOICE_NOT_OFFERED)
@@ -159,6 +159,23 @@ find_choice(const Key *key, const Node *word, const char *path, DiagnosticList *
 	else
 		diagnostic_add(diagnostics, word->mark, path, "must be %s, but is %s", expected, quoted);
 	return NULL;
+}
+
+/* `nth-listen: 3` */
+static void
+read_argument(const Choice *choice, const Node *word, const Node *value, const char *path, void *target,
+			  DiagnosticList *diagnostics)
+{
+	char expected[200];
+
+	key_describe(choice->argument, expected, sizeof(expected));
+	if (value->type == NODE_NULL)
+		diagnostic_add(diagnostics, word->mark, path, "needs a value, %s; write '%s: %s'", expected, choice->word,
+					   choice->argument->example);
+	else if (value->type != NODE_SCALAR)
+		refuse_value(choice->argument, value, path, diagnostics);
+	else
+		value_read_scalar(choice->argument, value, path, target, diagnostics);
 }
 
 /* `mode: regular`, `mode: {flash: {…}}`. */
@@ -191,8 +208,11 @@ read_choice(const Key *key, const Node *node, const char *path, void *target, Di
 		return;
 	memcpy(field_of(target, key->offset), &choice->value, sizeof(choice->value));
 	key_path_join(below, path, choice->word);
-	if (choice->keys != NULL)
-		read_map(&(Key){.type = KEY_MAP, .keys = choice->keys}, details, word->mark, below, target, diagnostics);
+	if (choice->argument != NULL)
+		read_argument(choice, word, details, below, field_of(target, key->base), diagnostics);
+	else if (choice->keys != NULL)
+		read_map(&(Key){.type = KEY_MAP, .keys = choice->keys, .base = key->base}, details, word->mark, below, target,
+				 diagnostics);
 	else if (details->type != NODE_NULL)
 		diagnostic_add(diagnostics, details->mark, below, "has no keys of its own; write '%s: %s'", key->name,
 					   choice->word);
@@ -204,6 +224,10 @@ read_value(const Key *key, const Node *node, SourceMark owner, const char *path,
 {
 	switch (key->type)
 	{
+		case KEY_OPTIONAL_MAP:
+			*(bool *) field_of(target, key->offset) = true;
+			read_map(key, node, owner, path, target, diagnostics);
+			break;
 		case KEY_MAP:
 			read_map(key, node, owner, path, target, diagnostics);
 			break;
@@ -251,7 +275,7 @@ read_fallback(const Key *key, SourceMark owner, const char *path, void *target, 
 		diagnostic_add(diagnostics, owner, path, "is missing; it must be %s", expected);
 	}
 	else if (key->type == KEY_MAP)
-		keys_read(key->keys, &nothing, owner, path, target, diagnostics);
+		keys_read(key->keys, &nothing, owner, path, field_of(target, key->base), diagnostics);
 	else if (key->fallback != NULL)
 	{
 		Node node = node_scalar(key->fallback, false);
@@ -312,10 +336,9 @@ keys_read(const Key *keys, const Node *map, SourceMark owner, const char *path, 
 		if (key->type == KEY_NOT_OFFERED)
 		{
 			if (value != NULL)
-				diagnostic_add(diagnostics, written->mark, below,
-							   "is a key of lttle that is not offered yet; leave it out");
+				diagnostic_add(diagnostics, written->mark, below, "is not offered by a single host: %s", key->doc);
 		}
-		else if (value == NULL || value->type == NODE_NULL)
+		else if (value == NULL || (value->type == NODE_NULL && key->type != KEY_OPTIONAL_MAP))
 			read_fallback(key, written == NULL ? owner : written->mark, below, target, diagnostics);
 		else
 			read_value(key, value, written->mark, below, target, diagnostics);

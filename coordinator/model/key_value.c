@@ -83,6 +83,7 @@ key_describe(const Key *key, char *buffer, size_t size)
 			describe_choices(key, buffer, size);
 			break;
 		case KEY_MAP:
+		case KEY_OPTIONAL_MAP:
 		case KEY_NAMED_MAPS:
 		case KEY_ENVIRONMENT:
 			snprintf(buffer, size, "a map");
@@ -215,6 +216,14 @@ image_check(const Node *node)
 	if (strstr(node->text, "//") != NULL || strchr("./:@-_", node->text[node->length - 1]) != NULL)
 		return "the name of an image is [host[:port]/]path[:tag][@digest]";
 	return NULL;
+}
+
+static const char *
+text_check(const Node *node)
+{
+	if (node->length == 0)
+		return "must not be empty";
+	return node->length > ARGUMENT_MAX_BYTES ? "is too long" : NULL;
 }
 
 static const char *
@@ -389,8 +398,9 @@ value_read_scalar(const Key *key, const Node *node, const char *path, void *targ
 		case KEY_SECONDS:
 			read_measure(key, node, path, field, diagnostics);
 			break;
+		case KEY_TEXT:
 		case KEY_IMAGE:
-			wrong = image_check(node);
+			wrong = key->type == KEY_IMAGE ? image_check(node) : text_check(node);
 			if (wrong != NULL)
 				refuse(node, path, diagnostics, wrong);
 			else

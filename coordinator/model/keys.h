@@ -14,35 +14,41 @@
 
 typedef enum KeyType
 {
-	KEY_MAP,		 /* `keys` below it; they write into the same struct */
-	KEY_MAP_LIST,	 /* a list of maps of `keys`: an array of structs */
-	KEY_NAMED_MAPS,	 /* a map from the user's names to maps of `keys`: an array of structs that begin with the name */
-	KEY_CHOICE,		 /* one of `choices`: an enum */
-	KEY_NAME,		 /* char[NAME_MAX_BYTES + 1] */
-	KEY_IMAGE,		 /* char *: an image's name */
-	KEY_PATH,		 /* char *: an absolute path in a machine */
-	KEY_TEXT_LIST,	 /* char **, NULL-terminated */
-	KEY_ENVIRONMENT, /* EnvironmentVariable *, sorted by name */
-	KEY_NUMBER,		 /* unsigned integer of `bytes` bytes */
-	KEY_SIZE,		 /* uint64_t, bytes */
-	KEY_DURATION,	 /* uint64_t, milliseconds */
-	KEY_SECONDS,	 /* uint64_t, whole seconds, written as a duration */
-	KEY_BOOLEAN,	 /* bool */
-	KEY_HOST_PATH,	 /* char[bytes]: an absolute path on the host */
-	KEY_WORD,		 /* char[bytes]: what `check` accepts */
-	KEY_SUBNET,		 /* uint32_t in host byte order, and the prefix length at count_offset (unsigned) */
-	KEY_SUBNET6,	 /* unsigned char[16], and the prefix length at count_offset (unsigned); 0: "none" */
-	KEY_NOT_OFFERED	 /* a key of lttle that this version does not have */
+	KEY_MAP,		  /* `keys` below it; they write into the same struct, or into the one at `base` */
+	KEY_OPTIONAL_MAP, /* the same; a bool says whether it is there, and without it the keys below are not read */
+	KEY_MAP_LIST,	  /* a list of maps of `keys`: an array of structs */
+	KEY_NAMED_MAPS,	  /* a map from the user's names to maps of `keys`: an array of structs that begin with the name */
+	KEY_CHOICE,		  /* one of `choices`: an enum */
+	KEY_NAME,		  /* char[NAME_MAX_BYTES + 1] */
+	KEY_TEXT,		  /* char *: text that is not empty */
+	KEY_IMAGE,		  /* char *: an image's name */
+	KEY_PATH,		  /* char *: an absolute path in a machine */
+	KEY_TEXT_LIST,	  /* char **, NULL-terminated */
+	KEY_ENVIRONMENT,  /* EnvironmentVariable *, sorted by name */
+	KEY_NUMBER,		  /* unsigned integer of `bytes` bytes */
+	KEY_SIZE,		  /* uint64_t, bytes */
+	KEY_DURATION,	  /* uint64_t, milliseconds */
+	KEY_SECONDS,	  /* uint64_t, whole seconds, written as a duration */
+	KEY_BOOLEAN,	  /* bool */
+	KEY_HOST_PATH,	  /* char[bytes]: an absolute path on the host */
+	KEY_WORD,		  /* char[bytes]: what `check` accepts */
+	KEY_SUBNET,		  /* uint32_t in host byte order, and the prefix length at count_offset (unsigned) */
+	KEY_SUBNET6,	  /* unsigned char[16], and the prefix length at count_offset (unsigned); 0: "none" */
+	KEY_NOT_OFFERED	  /* a key of lttle that one host does not have; doc says why, or what to write instead */
 } KeyType;
 
 typedef struct Key Key;
 
-/* A choice can be written as a word, or as a map with one key, the word, when it has keys of its own. */
+/*
+ * A choice can be written as a word, or as a map with one key, the word, when it has keys of its own. One with an
+ * argument is written as such a map, with the value: {nth-listen: 3}.
+ */
 typedef struct Choice
 {
-	const char *word; /* NULL ends the table */
-	int value;		  /* CHOICE_NOT_OFFERED: a word of lttle that this version does not have */
-	const Key *keys;  /* NULL: only the word */
+	const char *word;	 /* NULL ends the table */
+	int value;			 /* CHOICE_NOT_OFFERED: a word of lttle that one host does not have; doc says why */
+	const Key *keys;	 /* NULL: only the word */
+	const Key *argument; /* NULL: none; its name is the word */
 	const char *doc;
 } Choice;
 #define CHOICE_NOT_OFFERED (-1)
@@ -64,6 +70,9 @@ struct Key
 	size_t bytes;							/* of the value, or of one element of an array */
 	size_t count_offset;					/* arrays: of the size_t */
 	size_t mark_offset;						/* arrays of structs: of the SourceMark in an element */
+	size_t base;							/* maps and choices: where the struct is that the keys below write into */
+	bool restarts;							/* a change takes effect only in a machine that is started anew */
+	bool brief;								/* not written where it has its default */
 	const char *example;
 	const char *doc; /* one sentence */
 };
@@ -76,6 +85,10 @@ typedef struct KindKeys
 	const Key *keys;
 	const char *doc;
 } KindKeys;
+
+extern const Key volume_keys[];	 /* keys_volume.c */
+extern const Key app_keys[];	 /* keys_machine.c: the first one is `expose`, which a machine doesn't have */
+extern const Key service_keys[]; /* keys_service.c */
 
 extern const KindKeys resource_kinds[];
 const KindKeys *resource_kind_keys(ResourceKind kind);

@@ -15,9 +15,11 @@ print_type(const Key *key, Text *out)
 {
 	static const char *const names[] = {
 		[KEY_MAP] = "map",
+		[KEY_OPTIONAL_MAP] = "map",
 		[KEY_MAP_LIST] = "list of maps",
 		[KEY_NAMED_MAPS] = "map from names to maps",
 		[KEY_NAME] = "name",
+		[KEY_TEXT] = "text",
 		[KEY_IMAGE] = "image name",
 		[KEY_PATH] = "absolute path",
 		[KEY_TEXT_LIST] = "list of text",
@@ -132,9 +134,18 @@ print_choices(const Key *key, const char *path, int level, Text *out)
 	for (const Choice *choice = key->choices; choice->word != NULL; choice++)
 	{
 		if (choice->value == CHOICE_NOT_OFFERED)
-			text_printf(out, "- `%s`: not offered yet\n", choice->word);
+			text_printf(out, "- `%s`: not offered by a single host: %s\n", choice->word, choice->doc);
 		else
-			text_printf(out, "- `%s`: %s\n", choice->word, choice->doc);
+		{
+			text_printf(out, "- `%s`%s: %s", choice->word, choice->argument != NULL ? ": N" : "", choice->doc);
+			if (choice->argument != NULL)
+			{
+				text_append(out, "; ");
+				print_range(choice->argument, out);
+				text_printf(out, ", written `%s: {%s: %s}`", key->name, choice->word, choice->argument->example);
+			}
+			text_append(out, "\n");
+		}
 	}
 	for (const Choice *choice = key->choices; choice->word != NULL; choice++)
 	{
@@ -177,22 +188,12 @@ reference_print_below(const Key *keys, const char *path, int level, Text *out)
 static void
 print_not_offered(Text *out)
 {
-	text_append(out, "\n## Not offered yet\n\n"
-					 "These words of the lttle documents are known, and refused with a clear sentence.\n\n");
+	text_append(out, "\n## Not offered\n\n"
+					 "These words of the lttle documents are known, and refused with a sentence that says why.\n\n");
 	for (const KindKeys *kind = resource_kinds; kind->name != NULL; kind++)
 	{
 		if (kind->kind == CHOICE_NOT_OFFERED)
-			text_printf(out, "- the kind `%s`\n", kind->name);
-		for (const Key *key = kind->keys; key != NULL && key->name != NULL; key++)
-		{
-			if (key->type == KEY_NOT_OFFERED)
-				text_printf(out, "- `%s.%s`: %s\n", kind->name, key->name, key->doc);
-			for (const Key *below = key->keys; below != NULL && below->name != NULL; below++)
-			{
-				if (below->type == KEY_NOT_OFFERED)
-					text_printf(out, "- `%s.%s.NAME.%s`: %s\n", kind->name, key->name, below->name, below->doc);
-			}
-		}
+			text_printf(out, "- the kind `%s`: %s\n", kind->name, kind->doc);
 	}
 }
 
@@ -207,14 +208,18 @@ resource_reference_print(Text *out)
 				"tags are not taken; a file has at most 1 MiB.\n\n"
 				"A name begins with a letter and holds letters, digits, `-` and `_`, but no `--`; it has at most 63 "
 				"characters.\n\n"
-				"This page is written from the tables in `coordinator/model/keys.c`.\n");
+				"This page is written from the tables in `coordinator/model/keys_*.c`.\n");
 	for (const KindKeys *kind = resource_kinds; kind->name != NULL; kind++)
 	{
 		if (kind->kind == CHOICE_NOT_OFFERED)
 			continue;
 		text_printf(out, "\n## `%s`\n\n%s\n\n", kind->name, kind->doc);
 		reference_print_table(kind->keys, kind->name, out);
-		reference_print_below(kind->keys, kind->name, 3, out);
+		/* A machine's keys are an app's; they are not told twice. */
+		if (kind->kind == RESOURCE_MACHINE)
+			text_append(out, "\nWhat stands below these keys is as it is for an `app`.\n");
+		else
+			reference_print_below(kind->keys, kind->name, 3, out);
 	}
 	print_not_offered(out);
 	text_append(out, "\n" REFERENCE_NOTATION);

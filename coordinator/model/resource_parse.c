@@ -43,8 +43,8 @@ refuse_kind(const Node *written, DiagnosticList *diagnostics)
 			words[count++] = kind->name;
 		else if (strcmp(kind->name, written->text) == 0)
 		{
-			diagnostic_add(diagnostics, written->mark, "",
-						   "'%s' is a kind of lttle that is not offered yet; known kinds: %s", kind->name, kinds);
+			diagnostic_add(diagnostics, written->mark, "", "'%s' is not offered by a single host: %s; known kinds: %s",
+						   kind->name, kind->doc, kinds);
 			return;
 		}
 	}
@@ -124,13 +124,14 @@ refuse_repeated(const ResourceSet *set, DiagnosticList *diagnostics)
 		{
 			const Resource *earlier = &set->resources[j];
 
-			if (earlier->kind != resource->kind || resource_name(resource)[0] == '\0' ||
-				strcmp(resource_name(earlier), resource_name(resource)) != 0 ||
-				strcmp(resource_name_space(earlier), resource_name_space(resource)) != 0)
+			/* An app is a machine too. */
+			if ((earlier->kind != resource->kind && !(resource_is_machine(earlier) && resource_is_machine(resource))) ||
+				resource->head.name[0] == '\0' || strcmp(earlier->head.name, resource->head.name) != 0 ||
+				strcmp(earlier->head.name_space, resource->head.name_space) != 0)
 				continue;
 			diagnostic_add(diagnostics, (SourceMark){resource->line, resource->column}, kind,
 						   "%s %s/%s appears twice in this file; the first is at line %u", kind,
-						   resource_name_space(resource), resource_name(resource), earlier->line);
+						   resource->head.name_space, resource->head.name, earlier->line);
 			break;
 		}
 	}

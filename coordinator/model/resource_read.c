@@ -6,24 +6,12 @@
 
 #include "model/diagnostics.h"
 #include "model/key_read.h"
-
-const char *
-resource_name_space(const Resource *resource)
-{
-	return resource->kind == RESOURCE_APP ? resource->app.name_space : resource->volume.name_space;
-}
-
-const char *
-resource_name(const Resource *resource)
-{
-	return resource->kind == RESOURCE_APP ? resource->app.name : resource->volume.name;
-}
+#include "model/key_struct.h"
 
 void
 resource_clear(Resource *resource)
 {
-	if (resource->kind == RESOURCE_APP)
-		app_spec_clear(&resource->app);
+	keys_free(resource_kind_keys(resource->kind)->keys, &resource->head);
 }
 
 /* Whether a path is another one, or lies below it. */
@@ -60,7 +48,7 @@ finish_volumes(AppSpec *app, DiagnosticList *diagnostics)
 
 		if (mount->name_space[0] == '\0')
 			memcpy(mount->name_space, app->name_space, sizeof(mount->name_space));
-		snprintf(path, sizeof(path), "app.volumes[%zu]", i);
+		snprintf(path, sizeof(path), "%s.volumes[%zu]", resource_kind_name(app->kind), i);
 		reserved = mount->path == NULL ? NULL : find_reserved(mount->path);
 		if (reserved != NULL)
 			diagnostic_add(diagnostics, mount->mark, path, "no volume can be mounted at '%.200s': the machine needs %s",
@@ -79,6 +67,28 @@ finish_volumes(AppSpec *app, DiagnosticList *diagnostics)
 	}
 }
 
+/* What tcp and tls give on the outside is what the machine gives; web servers have ports of their own. */
+static void
+finish_binding(ServiceBinding *bind, uint16_t target_port)
+{
+	if (bind->port != 0)
+		return;
+	bind->port = target_port;
+	if (bind->kind == BIND_EXTERNAL && bind->protocol == EXTERNAL_HTTP)
+		bind->port = 80;
+	if (bind->kind == BIND_EXTERNAL && bind->protocol == EXTERNAL_HTTPS)
+		bind->port = 443;
+}
+
+/* Who speaks by host name needs one. */
+static void
+check_binding(const ServiceBinding *bind, SourceMark mark, const char *path, DiagnosticList *diagnostics)
+{
+	if (bind->kind == BIND_EXTERNAL && bind->protocol != EXTERNAL_TCP && bind->host[0] == '\0')
+		diagnostic_add(diagnostics, mark, path,
+					   "is missing; with this protocol it must be the host name that clients ask for");
+}
+
 static void
 finish_exposes(AppSpec *app, DiagnosticList *diagnostics)
 {
@@ -86,15 +96,75 @@ finish_exposes(AppSpec *app, DiagnosticList *diagnostics)
 	{
 		Expose *expose = &app->exposes[i];
 		char path[KEY_PATH_BYTES];
+		char host_path[KEY_PATH_BYTES];
 
 		key_path_join(path, "app.expose", expose->name);
-		if (expose->internal_port == 0)
-			expose->internal_port = expose->port;
+		key_path_join(host_path, path, "external.host");
+		if (expose->is_internal && expose->is_external)
+			diagnostic_add(diagnostics, expose->mark, path,
+						   "is 'internal' and 'external'; write two entries, one for each");
+		if (!expose->is_external)
+			expose->is_internal = true;
+		expose->bind.kind = expose->is_external ? BIND_EXTERNAL : BIND_INTERNAL;
+		finish_binding(&expose->bind, expose->port);
+		check_binding(&expose->bind, expose->mark, host_path, diagnostics);
 		/* The service's name is one label of a host name. */
 		if (strlen(app->name) + 1 + strlen(expose->name) > NAME_MAX_BYTES)
 			diagnostic_add(diagnostics, expose->mark, path, "the service's name '%s-%s' is longer than 63 characters",
 						   app->name, expose->name);
 	}
+}
+
+static void
+finish_dependencies(AppSpec *app, DiagnosticList *diagnostics)
+{
+	for (size_t i = 0; i < app->dependency_count; i++)
+	{
+		Dependency *dependency = &app->dependencies[i];
+		char path[KEY_PATH_BYTES];
+
+		if (dependency->name_space[0] == '\0')
+			memcpy(dependency->name_space, app->name_space, sizeof(dependency->name_space));
+		snprintf(path, sizeof(path), "%s.depends-on[%zu]", resource_kind_name(app->kind), i);
+		for (size_t j = 0; j < i; j++)
+		{
+			if (dependency->name[0] != '\0' && strcmp(dependency->name, app->dependencies[j].name) == 0 &&
+				strcmp(dependency->name_space, app->dependencies[j].name_space) == 0)
+				diagnostic_add(diagnostics, dependency->mark, path, "%s/%s is named twice", dependency->name_space,
+							   dependency->name);
+		}
+	}
+}
+
+static bool
+is_written(const Node *map, const char *key)
+{
+	const Node *value = node_find(map, key, NULL);
+
+	return value != NULL && value->type != NODE_NULL;
+}
+
+static void
+finish_image(const AppSpec *app, SourceMark owner, const Node *map, DiagnosticList *diagnostics)
+{
+	const char *kind = resource_kind_name(app->kind);
+	char path[KEY_PATH_BYTES];
+
+	key_path_join(path, kind, "image");
+	/* One that was written and refused is not missing. */
+	if (!is_written(map, "image") && !is_written(map, "build"))
+		diagnostic_add(diagnostics, owner, path, "is missing; it must be the name of an image, or there is a 'build'");
+	if (app->image != NULL && app->build.kind != BUILD_NONE)
+		diagnostic_add(diagnostics, owner, path, "stands beside a 'build'; leave one of them out");
+}
+
+static void
+finish_service(ServiceSpec *service, SourceMark owner, DiagnosticList *diagnostics)
+{
+	if (service->target_name_space[0] == '\0')
+		memcpy(service->target_name_space, service->name_space, sizeof(service->target_name_space));
+	finish_binding(&service->bind, service->target_port);
+	check_binding(&service->bind, owner, "service.bind.external.host", diagnostics);
 }
 
 void
@@ -103,12 +173,15 @@ resource_read(ResourceKind kind, const Node *map, SourceMark owner, Resource *re
 	const KindKeys *keys = resource_kind_keys(kind);
 
 	*ret_resource = (Resource){.kind = kind, .line = owner.line, .column = owner.column};
-	if (kind == RESOURCE_VOLUME)
+	keys_read(keys->keys, map, owner, keys->name, &ret_resource->head, diagnostics);
+	if (resource_is_machine(ret_resource))
 	{
-		keys_read(keys->keys, map, owner, keys->name, &ret_resource->volume, diagnostics);
-		return;
+		ret_resource->app.kind = kind;
+		finish_image(&ret_resource->app, owner, map, diagnostics);
+		finish_volumes(&ret_resource->app, diagnostics);
+		finish_dependencies(&ret_resource->app, diagnostics);
+		finish_exposes(&ret_resource->app, diagnostics);
 	}
-	keys_read(keys->keys, map, owner, keys->name, &ret_resource->app, diagnostics);
-	finish_volumes(&ret_resource->app, diagnostics);
-	finish_exposes(&ret_resource->app, diagnostics);
+	else if (kind == RESOURCE_SERVICE)
+		finish_service(&ret_resource->service, owner, diagnostics);
 }

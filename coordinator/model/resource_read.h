@@ -13,8 +13,4 @@ void resource_read(ResourceKind kind, const Node *map, SourceMark owner, Resourc
 
 void resource_clear(Resource *resource);
 
-/* The namespace and name of a resource. */
-const char *resource_name_space(const Resource *resource);
-const char *resource_name(const Resource *resource);
-
 #endif

@@ -1,6 +1,7 @@
 /*
- * What a user wrote, checked and in plain structs: the resources `volume` and `app`. Key names, types, ranges and
- * defaults stand in the tables of model/keys.c, which also print docs/reference/resources.md.
+ * What a user wrote, checked and in plain structs: the resources `volume`, `machine`, `app` and `service`. Key names,
+ * types, ranges and defaults stand in the tables of model/keys*.c, which also print docs/reference/resources.md, and by
+ * which specs are read, written as JSON, compared, copied and freed.
  *
  * Convention of the format: the lttle documents (https://docs.lttle.cloud), kebab-case keys, one top-level key per
  * YAML document that names the kind.
@@ -24,6 +25,21 @@ typedef struct SourceMark
 	unsigned column;
 } SourceMark;
 
+typedef enum ResourceKind
+{
+	RESOURCE_VOLUME,
+	RESOURCE_APP,
+	RESOURCE_MACHINE, /* an AppSpec too, without exposes */
+	RESOURCE_SERVICE
+} ResourceKind;
+
+/* What every spec begins with. */
+typedef struct ResourceHead
+{
+	char name_space[NAME_MAX_BYTES + 1];
+	char name[NAME_MAX_BYTES + 1];
+} ResourceHead;
+
 typedef enum VolumeMode
 {
 	VOLUME_WRITEABLE,
@@ -34,6 +50,7 @@ typedef struct VolumeSpec
 {
 	char name_space[NAME_MAX_BYTES + 1];
 	char name[NAME_MAX_BYTES + 1];
+	char **tags; /* NULL-terminated; NULL: none. So in every spec. */
 	VolumeMode mode;
 	uint64_t size_bytes;
 } VolumeSpec;
@@ -44,23 +61,93 @@ typedef enum MachineMode
 	MODE_FLASH
 } MachineMode;
 
+/* What triggers the first snapshot-and-suspend. */
 typedef enum FlashStrategy
 {
-	STRATEGY_MANUAL
+	STRATEGY_MANUAL,		  /* the program itself, over the flash channel */
+	STRATEGY_FIRST_LISTEN,	  /* the first listen(2) that succeeds */
+	STRATEGY_NTH_LISTEN,	  /* the strategy_argument-th */
+	STRATEGY_LISTEN_ON_PORT,  /* one on port strategy_argument */
+	STRATEGY_USER_SPACE_READY /* the first process runs the image's program */
 } FlashStrategy;
 
-/* Where the manual trigger leads. */
+/* Where the first trigger leads. */
 typedef enum SnapshotPlace
 {
 	SNAPSHOT_MEMORY, /* suspended, its memory kept */
 	SNAPSHOT_DISK	 /* hibernated */
 } SnapshotPlace;
 
+/* What happens when the first process ends by itself. */
+typedef enum RestartPolicy
+{
+	RESTART_ALWAYS,		/* it is started again, after a growing delay */
+	RESTART_ON_FAILURE, /* the same, unless it ended with exit status 0: then it is stopped */
+	RESTART_NEVER,		/* it is stopped */
+	RESTART_REMOVE		/* the app or machine is deleted */
+} RestartPolicy;
+
 typedef enum ConnectionTracking
 {
 	TRACKING_CONNECTION_AWARE, /* an open connection keeps the machine awake */
 	TRACKING_TRAFFIC_AWARE	   /* silent connections stay open and the machine sleeps under them */
 } ConnectionTracking;
+
+/* Which of a service's connections count. Sessions of PostgreSQL of an ignored user or application are served, and wake
+ * the machine, but neither keep it awake nor count as activity. */
+typedef struct ServiceTracking
+{
+	ConnectionTracking kind;
+	uint64_t inactivity_timeout_ms; /* traffic-aware only: silence after which a connection no longer counts */
+	char **ignored_users;
+	char **ignored_applications;
+} ServiceTracking;
+
+typedef enum ServiceBind
+{
+	BIND_INTERNAL, /* a name and a port inside the host */
+	BIND_EXTERNAL, /* a port of the host */
+	BIND_TCP	   /* the machine's own address and port, no name */
+} ServiceBind;
+
+typedef enum ExternalProtocol
+{
+	EXTERNAL_TCP,
+	EXTERNAL_TLS,
+	EXTERNAL_HTTP,
+	EXTERNAL_HTTPS
+} ExternalProtocol;
+
+#define SERVICE_HOST_BYTES 254
+
+typedef struct ServiceBinding
+{
+	ServiceBind kind;
+	uint16_t port;				   /* never 0; as a client sees it */
+	char host[SERVICE_HOST_BYTES]; /* external: a host name or an address of the host; empty: the host itself */
+	ExternalProtocol protocol;	   /* external only */
+} ServiceBinding;
+
+typedef enum TargetProtocol
+{
+	TARGET_TCP,
+	TARGET_HTTP
+} TargetProtocol;
+
+/* A way to a machine: from a `service` document, or from an entry of app.expose (service_spec_of_expose). */
+typedef struct ServiceSpec
+{
+	char name_space[NAME_MAX_BYTES + 1];
+	char name[NAME_MAX_BYTES + 1];
+	char **tags;
+	char expose[NAME_MAX_BYTES + 1]; /* the entry of app.expose that it stands for; empty: a document of its own */
+	char target_name_space[NAME_MAX_BYTES + 1];
+	char target_name[NAME_MAX_BYTES + 1]; /* a machine or an app */
+	uint16_t target_port;
+	TargetProtocol target_protocol;
+	ServiceTracking tracking;
+	ServiceBinding bind;
+} ServiceSpec;
 
 typedef struct EnvironmentVariable
 {
@@ -76,28 +163,59 @@ typedef struct VolumeMount
 	SourceMark mark; /* where it begins */
 } VolumeMount;
 
+typedef struct Dependency
+{
+	char name_space[NAME_MAX_BYTES + 1];
+	char name[NAME_MAX_BYTES + 1]; /* a machine or an app */
+	SourceMark mark;
+} Dependency;
+
 typedef struct Expose
 {
 	char name[NAME_MAX_BYTES + 1];
-	uint16_t port;			/* in the machine */
-	uint16_t internal_port; /* of the service; the same as port unless given */
-	ConnectionTracking tracking;
-	uint64_t inactivity_timeout_ms; /* traffic-aware only: silence after which a connection no longer counts */
+	uint16_t port; /* in the machine */
+	bool is_internal;
+	bool is_external;
+	ServiceBinding bind;
+	ServiceTracking tracking;
 	SourceMark mark;
 } Expose;
 
+typedef enum BuildKind
+{
+	BUILD_NONE,
+	BUILD_DOCKER
+} BuildKind;
+
+typedef struct BuildSpec
+{
+	BuildKind kind;
+	char *context;	  /* as written; relative to the directory of the file */
+	char *dockerfile; /* relative to the context */
+	EnvironmentVariable *arguments;
+	size_t argument_count;
+} BuildSpec;
+
+/* An app, or a machine. */
 typedef struct AppSpec
 {
 	char name_space[NAME_MAX_BYTES + 1];
 	char name[NAME_MAX_BYTES + 1];
-	char *image;
+	char **tags;
+	ResourceKind kind; /* RESOURCE_APP or RESOURCE_MACHINE */
+	char *image;	   /* NULL: it is built */
+	BuildSpec build;
+	Dependency *dependencies; /* in the file's order */
+	size_t dependency_count;
 	unsigned cpus;		 /* whole CPUs */
 	uint64_t memory_mib; /* MiB */
 	MachineMode mode;
 	FlashStrategy strategy;			  /* flash only */
+	unsigned strategy_argument;		  /* of nth-listen and listen-on-port */
 	uint64_t timeout_ms;			  /* flash only: suspend this long after the last activity */
 	SnapshotPlace snapshot;			  /* flash only: where the manual trigger leads */
 	uint64_t hibernate_after_ms;	  /* flash only: suspended machines go to disk after this; 0: never by time */
+	RestartPolicy restart_policy;	  /* when the first process ends by itself */
 	EnvironmentVariable *environment; /* sorted by name */
 	size_t environment_count;
 	VolumeMount *volumes; /* in the file's order */
@@ -106,12 +224,6 @@ typedef struct AppSpec
 	size_t expose_count;
 	char **command; /* NULL-terminated; NULL: the image's */
 } AppSpec;
-
-typedef enum ResourceKind
-{
-	RESOURCE_VOLUME,
-	RESOURCE_APP
-} ResourceKind;
 
 const char *resource_kind_name(ResourceKind kind);
 
@@ -122,10 +234,15 @@ typedef struct Resource
 	unsigned column;
 	union
 	{
+		ResourceHead head;
 		VolumeSpec volume;
-		AppSpec app;
+		AppSpec app; /* also of a machine */
+		ServiceSpec service;
 	};
 } Resource;
+
+/* Whether it is an app or a machine. */
+bool resource_is_machine(const Resource *resource);
 
 typedef struct ResourceSet
 {
@@ -159,7 +276,7 @@ char *diagnostic_format(const char *file, const Diagnostic *diagnostic);
 
 /*
  * Reads all documents of a file. Everything that is wrong is collected, not only the first thing; ret_set is written
- * only when nothing is. Names must be unique in a file. References to volumes are the caller's to check, because they
+ * only when nothing is. Names must be unique in a file. References are the caller's to check, because what they name
  * may already be deployed: see resource_set_check_references.
  * Returns 0, or -EINVAL with at least one diagnostic. The input is untrusted: at most 1 MiB, bounded depth and
  * counts, no aliases (libyaml's billion laughs).
@@ -167,29 +284,47 @@ char *diagnostic_format(const char *file, const Diagnostic *diagnostic);
 int resource_set_parse(const char *text, size_t size, ResourceSet *ret_set, DiagnosticList *diagnostics) MUST_CHECK;
 void resource_set_clear(ResourceSet *set);
 
+/* What is deployed already, for resource_set_check_references. */
+typedef struct DeployedResources
+{
+	void *context;
+	bool (*has_volume)(void *context, const char *name_space, const char *name);
+	bool (*has_machine)(void *context, const char *name_space, const char *name); /* or app */
+} DeployedResources;
+
 /*
- * Checks that every volume that an app mounts is in the set or known to `exists`, and that no writeable volume is
- * mounted by two apps of the set. Adds diagnostics at the place of the reference.
+ * Checks that every volume that is mounted and every machine that is targeted is in the set or deployed, that no
+ * writeable volume is mounted by two machines of the set, and that no two resources of it make the same service. Adds
+ * diagnostics at the place of the reference. What machines depend on is deploy_order's to check.
  */
-typedef bool (*VolumeExists)(void *context, const char *name_space, const char *name);
-int resource_set_check_references(const ResourceSet *set, VolumeExists exists, void *context,
+int resource_set_check_references(const ResourceSet *set, const DeployedResources *deployed,
 								  DiagnosticList *diagnostics) MUST_CHECK;
 
 /* Deep copies and frees what a spec holds. */
+void volume_spec_copy(const VolumeSpec *from, VolumeSpec *ret_to);
+void volume_spec_clear(VolumeSpec *spec);
 void app_spec_copy(const AppSpec *from, AppSpec *ret_to);
 void app_spec_clear(AppSpec *spec);
+void service_spec_copy(const ServiceSpec *from, ServiceSpec *ret_to);
+void service_spec_clear(ServiceSpec *spec);
+
+/* The service that an entry of app.expose stands for: "<app>-<name>" in the app's namespace. A deep copy. */
+void service_spec_of_expose(const AppSpec *app, const Expose *expose, ServiceSpec *ret_service);
 
 /* The JSON form: what the store keeps and the API shows. Keys are the YAML keys. The caller owns the result. */
 struct json_t;
 struct json_t *volume_spec_to_json(const VolumeSpec *spec);
 struct json_t *app_spec_to_json(const AppSpec *spec);
+struct json_t *service_spec_to_json(const ServiceSpec *spec);
 int volume_spec_from_json(const struct json_t *json, VolumeSpec *ret_spec, Error *err) MUST_CHECK;
-int app_spec_from_json(const struct json_t *json, AppSpec *ret_spec, Error *err) MUST_CHECK;
+/* kind: RESOURCE_APP or RESOURCE_MACHINE */
+int app_spec_from_json(ResourceKind kind, const struct json_t *json, AppSpec *ret_spec, Error *err) MUST_CHECK;
+int service_spec_from_json(const struct json_t *json, ServiceSpec *ret_spec, Error *err) MUST_CHECK;
 
 /*
- * What differs, one line a key, for people: "resources.memory: 256 MiB → 512 MiB". Returns the number of lines.
- * The values of environment variables are shown as in the guide's `app get`. needs_restart: whether a running machine
- * must be started anew for it to take effect (limits, time-outs and tracking are applied to the running one).
+ * What differs, one line a key, for people: "resources.memory: 256 MiB → 512 MiB". needs_restart: whether a running
+ * machine must be started anew for it to take effect (limits, time-outs and tracking are applied to the running one).
+ * old_spec NULL: what is written in the new one, "resources.memory: 256 MiB".
  */
 typedef struct SpecChanges
 {
@@ -200,6 +335,7 @@ typedef struct SpecChanges
 } SpecChanges;
 void app_spec_compare(const AppSpec *old_spec, const AppSpec *new_spec, SpecChanges *ret_changes);
 void volume_spec_compare(const VolumeSpec *old_spec, const VolumeSpec *new_spec, SpecChanges *ret_changes);
+void service_spec_compare(const ServiceSpec *old_spec, const ServiceSpec *new_spec, SpecChanges *ret_changes);
 void spec_changes_clear(SpecChanges *changes);
 
 /* Names: begin with a letter; letters, digits, '-', '_'; no "--"; at most 63. NULL or what is wrong with it. */

@@ -10,151 +10,27 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "model/keys.h"
+#include "model/key_struct.h"
 #include "model/resource_read.h"
 #include "model/spec.h"
 #include "model/yaml_node.h"
 
-/* jansson fails on memory and on text that is no UTF-8. The text was UTF-8 when it was read. */
-static json_t *
-json_must(json_t *json)
-{
-	if (json == NULL)
-	{
-		fputs("JSON: out of memory\n", stderr);
-		abort();
-	}
-	return json;
-}
-
-static void
-put(json_t *object, const char *key, json_t *value)
-{
-	if (json_object_set_new(object, key, json_must(value)) < 0)
-		abort();
-}
-
-static json_t *
-size_json(uint64_t bytes)
-{
-	char text[32];
-
-	size_format(bytes, text);
-	return json_string(text);
-}
-
-static json_t *
-duration_json(uint64_t ms)
-{
-	char text[32];
-
-	duration_format(ms, text);
-	return json_string(text);
-}
-
-static const char *
-choice_word(const Key *keys, const char *name, int value)
-{
-	while (strcmp(keys->name, name) != 0)
-		keys++;
-	for (const Choice *choice = keys->choices; choice->word != NULL; choice++)
-	{
-		if (choice->value == value)
-			return choice->word;
-	}
-	abort();
-}
-
 json_t *
 volume_spec_to_json(const VolumeSpec *spec)
 {
-	json_t *json = json_must(json_object());
-
-	put(json, "name", json_string(spec->name));
-	put(json, "namespace", json_string(spec->name_space));
-	put(json, "mode", json_string(choice_word(resource_kind_keys(RESOURCE_VOLUME)->keys, "mode", (int) spec->mode)));
-	put(json, "size", size_json(spec->size_bytes));
-	return json;
-}
-
-static json_t *
-mode_json(const AppSpec *spec)
-{
-	json_t *flash;
-
-	if (spec->mode == MODE_REGULAR)
-		return json_string("regular");
-	flash = json_must(json_object());
-	put(flash, "strategy", json_string("manual"));
-	put(flash, "timeout", duration_json(spec->timeout_ms));
-	if (spec->snapshot == SNAPSHOT_DISK)
-		put(flash, "snapshot", json_string("disk"));
-	if (spec->hibernate_after_ms > 0)
-		put(flash, "hibernate-after", duration_json(spec->hibernate_after_ms));
-	return json_pack("{s:o}", "flash", flash);
-}
-
-static json_t *
-expose_json(const Expose *expose)
-{
-	json_t *json = json_must(json_object());
-
-	put(json, "port", json_integer(expose->port));
-	put(json, "internal", json_pack("{s:i}", "port", (int) expose->internal_port));
-	if (expose->tracking == TRACKING_CONNECTION_AWARE)
-		put(json, "connection-tracking", json_string("connection-aware"));
-	else
-		put(json, "connection-tracking",
-			json_pack("{s:{s:o}}", "traffic-aware", "inactivity-timeout",
-					  json_must(duration_json(expose->inactivity_timeout_ms))));
-	return json;
-}
-
-static json_t *
-volumes_json(const AppSpec *spec)
-{
-	json_t *list = json_must(json_array());
-
-	for (size_t i = 0; i < spec->volume_count; i++)
-	{
-		json_t *mount = json_must(json_object());
-
-		put(mount, "name", json_string(spec->volumes[i].name));
-		put(mount, "namespace", json_string(spec->volumes[i].name_space));
-		put(mount, "path", json_string(spec->volumes[i].path));
-		json_array_append_new(list, mount);
-	}
-	return list;
+	return keys_to_json(volume_keys, spec);
 }
 
 json_t *
 app_spec_to_json(const AppSpec *spec)
 {
-	json_t *json = json_must(json_object());
-	json_t *part;
+	return keys_to_json(resource_kind_keys(spec->kind)->keys, spec);
+}
 
-	put(json, "name", json_string(spec->name));
-	put(json, "namespace", json_string(spec->name_space));
-	put(json, "image", json_string(spec->image));
-	put(json, "resources",
-		json_pack("{s:I, s:I}", "cpu", (json_int_t) spec->cpus, "memory", (json_int_t) spec->memory_mib));
-	put(json, "mode", mode_json(spec));
-	part = json_must(json_object());
-	for (size_t i = 0; i < spec->environment_count; i++)
-		put(part, spec->environment[i].name, json_string(spec->environment[i].value));
-	put(json, "environment", part);
-	put(json, "volumes", volumes_json(spec));
-	part = json_must(json_object());
-	for (size_t i = 0; i < spec->expose_count; i++)
-		put(part, spec->exposes[i].name, expose_json(&spec->exposes[i]));
-	put(json, "expose", part);
-	if (spec->command == NULL)
-		return json;
-	part = json_must(json_array());
-	for (char **argument = spec->command; *argument != NULL; argument++)
-		json_array_append_new(part, json_must(json_string(*argument)));
-	put(json, "command", part);
-	return json;
+json_t *
+service_spec_to_json(const ServiceSpec *spec)
+{
+	return keys_to_json(service_keys, spec);
 }
 
 static int node_from_json(const json_t *json, unsigned depth, Node *ret_node, Error *err);
@@ -271,12 +147,23 @@ volume_spec_from_json(const json_t *json, VolumeSpec *ret_spec, Error *err)
 }
 
 int
-app_spec_from_json(const json_t *json, AppSpec *ret_spec, Error *err)
+app_spec_from_json(ResourceKind kind, const json_t *json, AppSpec *ret_spec, Error *err)
 {
 	Resource resource;
-	int result = resource_from_json(RESOURCE_APP, json, &resource, err);
+	int result = resource_from_json(kind, json, &resource, err);
 
 	if (result == 0)
 		*ret_spec = resource.app;
+	return result;
+}
+
+int
+service_spec_from_json(const json_t *json, ServiceSpec *ret_spec, Error *err)
+{
+	Resource resource;
+	int result = resource_from_json(RESOURCE_SERVICE, json, &resource, err);
+
+	if (result == 0)
+		*ret_spec = resource.service;
 	return result;
 }

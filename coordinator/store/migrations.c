@@ -29,6 +29,12 @@ static const char *const steps[] = {
 
 	"CREATE TABLE images (name TEXT NOT NULL PRIMARY KEY, id TEXT NOT NULL, root TEXT NOT NULL,"
 	" config TEXT NOT NULL, created_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
+
+	/* 2: a machine without an app is kept among the apps, as what it is; services that are documents of their own. */
+	"ALTER TABLE apps ADD COLUMN kind TEXT NOT NULL DEFAULT 'app';"
+
+	"CREATE TABLE services (namespace TEXT NOT NULL, name TEXT NOT NULL, spec TEXT NOT NULL,"
+	" PRIMARY KEY (namespace, name)) STRICT, WITHOUT ROWID;",
 };
 #define STEP_COUNT ((int) (sizeof(steps) / sizeof(steps[0])))
 

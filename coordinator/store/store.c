@@ -30,10 +30,14 @@ static const char *const queries[QUERY_COUNT] = {
 						 " ON CONFLICT DO UPDATE SET spec = excluded.spec",
 	[QUERY_DELETE_VOLUME] = "DELETE FROM volumes WHERE namespace = ?1 AND name = ?2",
 	[QUERY_EACH_VOLUME] = "SELECT namespace, name, spec FROM volumes ORDER BY namespace, name",
-	[QUERY_PUT_APP] = "INSERT INTO apps (namespace, name, spec) VALUES (?1, ?2, ?3)"
-					  " ON CONFLICT DO UPDATE SET spec = excluded.spec",
+	[QUERY_PUT_APP] = "INSERT INTO apps (namespace, name, spec, kind) VALUES (?1, ?2, ?3, ?4)"
+					  " ON CONFLICT (namespace, name) DO UPDATE SET spec = excluded.spec, kind = excluded.kind",
 	[QUERY_DELETE_APP] = "DELETE FROM apps WHERE namespace = ?1 AND name = ?2",
-	[QUERY_EACH_APP] = "SELECT namespace, name, spec FROM apps ORDER BY namespace, name",
+	[QUERY_EACH_APP] = "SELECT namespace, name, spec, kind FROM apps ORDER BY namespace, name",
+	[QUERY_PUT_SERVICE] = "INSERT INTO services (namespace, name, spec) VALUES (?1, ?2, ?3)"
+						  " ON CONFLICT (namespace, name) DO UPDATE SET spec = excluded.spec",
+	[QUERY_DELETE_SERVICE] = "DELETE FROM services WHERE namespace = ?1 AND name = ?2",
+	[QUERY_EACH_SERVICE] = "SELECT namespace, name, spec FROM services ORDER BY namespace, name",
 	[QUERY_PUT_MACHINE] =
 		"INSERT INTO machines (" MACHINE_COLUMNS ")"
 		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"

@@ -28,19 +28,24 @@ void store_rollback(Store *store);
 
 int store_put_volume(Store *store, const VolumeSpec *spec, Error *err) MUST_CHECK;
 int store_delete_volume(Store *store, const char *name_space, const char *name, Error *err) MUST_CHECK;
-int store_put_app(Store *store, const AppSpec *spec, Error *err) MUST_CHECK;
+int store_put_app(Store *store, const AppSpec *spec, Error *err) MUST_CHECK; /* or machine */
 int store_delete_app(Store *store, const char *name_space, const char *name,
-					 Error *err) MUST_CHECK; /* and its machine */
+					 Error *err) MUST_CHECK;										 /* and its machine */
+int store_put_service(Store *store, const ServiceSpec *spec, Error *err) MUST_CHECK; /* a document of its own */
+int store_delete_service(Store *store, const char *name_space, const char *name, Error *err) MUST_CHECK;
 
 /* Functions that are called for each: 0 goes on, a negative number stops and is returned. */
 typedef int (*StoreVolumeFunction)(void *context, const VolumeSpec *spec);
 typedef int (*StoreAppFunction)(void *context, const AppSpec *spec);
+typedef int (*StoreServiceFunction)(void *context, const ServiceSpec *spec);
 /* Calls function for each, in the order of namespace and name. problem(): a row that was left out, and why. */
 typedef void (*StoreProblemFunction)(void *context, const char *what);
 int store_each_volume(Store *store, StoreVolumeFunction function, StoreProblemFunction problem, void *context,
 					  Error *err) MUST_CHECK;
 int store_each_app(Store *store, StoreAppFunction function, StoreProblemFunction problem, void *context,
 				   Error *err) MUST_CHECK;
+int store_each_service(Store *store, StoreServiceFunction function, StoreProblemFunction problem, void *context,
+					   Error *err) MUST_CHECK;
 
 /* What the store knows of a machine (one per app, of the same namespace and name). Times: ms since the epoch. */
 typedef struct MachineRecord

@@ -1,4 +1,5 @@
-/* Volumes and apps in the store: their specs as JSON, checked again when they are read; see store.h. */
+/* Volumes, apps, machines and services in the store: their specs as JSON, checked again when they are read; see
+ * store.h. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -8,8 +9,9 @@
 #include "base/cleanup.h"
 #include "store/store_internal.h"
 
+/* kind: NULL where the table has no column for it. */
 static int
-put_spec(Store *store, StoreQuery query, const char *name_space, const char *name, json_t *json, Error *err)
+put_spec(Store *store, StoreQuery query, const ResourceHead *head, const char *kind, json_t *json, Error *err)
 {
 	_cleanup_free_ char *text = json_dumps(json, JSON_COMPACT);
 	sqlite3_stmt *statement = NULL;
@@ -17,14 +19,17 @@ put_spec(Store *store, StoreQuery query, const char *name_space, const char *nam
 
 	json_decref(json);
 	if (text == NULL)
-		return error_set(err, -EINVAL, "%s: %s/%s: cannot be written as JSON", store->path, name_space, name);
+		return error_set(err, -EINVAL, "%s: %s/%s: cannot be written as JSON", store->path, head->name_space,
+						 head->name);
 	result = store_prepare(store, query, &statement, err);
 	if (result < 0)
 		return result;
-	store_bind_text(statement, 1, name_space);
-	store_bind_text(statement, 2, name);
+	store_bind_text(statement, 1, head->name_space);
+	store_bind_text(statement, 2, head->name);
 	store_bind_text(statement, 3, text);
-	return store_run_durably(store, statement, name, err);
+	if (kind != NULL)
+		store_bind_text(statement, 4, kind);
+	return store_run_durably(store, statement, head->name, err);
 }
 
 static int
@@ -43,7 +48,7 @@ delete_spec(Store *store, StoreQuery query, const char *name_space, const char *
 int
 store_put_volume(Store *store, const VolumeSpec *spec, Error *err)
 {
-	return put_spec(store, QUERY_PUT_VOLUME, spec->name_space, spec->name, volume_spec_to_json(spec), err);
+	return put_spec(store, QUERY_PUT_VOLUME, (const ResourceHead *) spec, NULL, volume_spec_to_json(spec), err);
 }
 
 int
@@ -55,13 +60,26 @@ store_delete_volume(Store *store, const char *name_space, const char *name, Erro
 int
 store_put_app(Store *store, const AppSpec *spec, Error *err)
 {
-	return put_spec(store, QUERY_PUT_APP, spec->name_space, spec->name, app_spec_to_json(spec), err);
+	return put_spec(store, QUERY_PUT_APP, (const ResourceHead *) spec, resource_kind_name(spec->kind),
+					app_spec_to_json(spec), err);
 }
 
 int
 store_delete_app(Store *store, const char *name_space, const char *name, Error *err)
 {
 	return delete_spec(store, QUERY_DELETE_APP, name_space, name, err);
+}
+
+int
+store_put_service(Store *store, const ServiceSpec *spec, Error *err)
+{
+	return put_spec(store, QUERY_PUT_SERVICE, (const ResourceHead *) spec, NULL, service_spec_to_json(spec), err);
+}
+
+int
+store_delete_service(Store *store, const char *name_space, const char *name, Error *err)
+{
+	return delete_spec(store, QUERY_DELETE_SERVICE, name_space, name, err);
 }
 
 /* A column's text; a damaged database may have none. */
@@ -114,7 +132,7 @@ store_each_volume(Store *store, StoreVolumeFunction function, StoreProblemFuncti
 	{
 		char what[400];
 		Error why;
-		VolumeSpec spec;
+		VolumeSpec spec = {0};
 		json_t *json = row_json(statement, "volume", what, sizeof(what));
 
 		if (json == NULL)
@@ -125,6 +143,7 @@ store_each_volume(Store *store, StoreVolumeFunction function, StoreProblemFuncti
 			report_row(statement, "volume", "its spec has another name", problem, context);
 		else
 			result = function(context, &spec);
+		volume_spec_clear(&spec);
 		json_decref(json);
 		if (result < 0)
 			store_reset(statement);
@@ -143,17 +162,48 @@ store_each_app(Store *store, StoreAppFunction function, StoreProblemFunction pro
 		char what[400];
 		Error why;
 		AppSpec spec = {0};
+		ResourceKind kind =
+			strcmp(row_text(statement, 3), resource_kind_name(RESOURCE_MACHINE)) == 0 ? RESOURCE_MACHINE : RESOURCE_APP;
 		json_t *json = row_json(statement, "app", what, sizeof(what));
 
 		if (json == NULL)
 			problem(context, what);
-		else if (app_spec_from_json(json, &spec, &why) < 0)
+		else if (app_spec_from_json(kind, json, &spec, &why) < 0)
 			report_row(statement, "app", why.message, problem, context);
 		else if (!is_row_of(statement, spec.name_space, spec.name))
 			report_row(statement, "app", "its spec has another name", problem, context);
 		else
 			result = function(context, &spec);
 		app_spec_clear(&spec);
+		json_decref(json);
+		if (result < 0)
+			store_reset(statement);
+	}
+	return result;
+}
+
+int
+store_each_service(Store *store, StoreServiceFunction function, StoreProblemFunction problem, void *context, Error *err)
+{
+	sqlite3_stmt *statement = NULL;
+	int result = store_prepare(store, QUERY_EACH_SERVICE, &statement, err);
+
+	while (result >= 0 && (result = store_step(store, statement, "services", err)) > 0)
+	{
+		char what[400];
+		Error why;
+		ServiceSpec spec = {0};
+		json_t *json = row_json(statement, "service", what, sizeof(what));
+
+		if (json == NULL)
+			problem(context, what);
+		else if (service_spec_from_json(json, &spec, &why) < 0)
+			report_row(statement, "service", why.message, problem, context);
+		else if (!is_row_of(statement, spec.name_space, spec.name))
+			report_row(statement, "service", "its spec has another name", problem, context);
+		else
+			result = function(context, &spec);
+		service_spec_clear(&spec);
 		json_decref(json);
 		if (result < 0)
 			store_reset(statement);

@@ -11,7 +11,7 @@ check_volume(const VolumeSpec *volume)
 {
 	json_t *json = volume_spec_to_json(volume);
 	SpecChanges changes = {0};
-	VolumeSpec again;
+	VolumeSpec again = {0};
 
 	FUZZ_CHECK(name_check(volume->name) == NULL);
 	FUZZ_CHECK(name_check(volume->name_space) == NULL);
@@ -19,7 +19,42 @@ check_volume(const VolumeSpec *volume)
 	volume_spec_compare(volume, &again, &changes);
 	FUZZ_CHECK(changes.count == 0);
 	spec_changes_clear(&changes);
+	volume_spec_clear(&again);
 	json_decref(json);
+}
+
+static void
+check_service(const ServiceSpec *service)
+{
+	json_t *json = service_spec_to_json(service);
+	SpecChanges changes = {0};
+	ServiceSpec again = {0};
+	ServiceSpec copy = {0};
+
+	FUZZ_CHECK(name_check(service->name) == NULL);
+	FUZZ_CHECK(name_check(service->target_name) == NULL && name_check(service->target_name_space) == NULL);
+	FUZZ_CHECK(service->bind.port > 0 && service->target_port > 0);
+	FUZZ_CHECK(service_spec_from_json(json, &again, NULL) == 0);
+	service_spec_copy(&again, &copy);
+	service_spec_compare(service, &copy, &changes);
+	FUZZ_CHECK(changes.count == 0);
+	spec_changes_clear(&changes);
+	service_spec_clear(&copy);
+	service_spec_clear(&again);
+	json_decref(json);
+}
+
+static void
+check_exposes(const AppSpec *app)
+{
+	for (size_t i = 0; i < app->expose_count; i++)
+	{
+		ServiceSpec service;
+
+		service_spec_of_expose(app, &app->exposes[i], &service);
+		check_service(&service);
+		service_spec_clear(&service);
+	}
 }
 
 static void
@@ -34,7 +69,7 @@ check_app(const AppSpec *app)
 	FUZZ_CHECK(name_check(app->name_space) == NULL);
 	for (size_t i = 0; i < app->volume_count; i++)
 		FUZZ_CHECK(app->volumes[i].path[0] == '/');
-	FUZZ_CHECK(app_spec_from_json(json, &again, NULL) == 0);
+	FUZZ_CHECK(app_spec_from_json(app->kind, json, &again, NULL) == 0);
 	app_spec_copy(&again, &copy);
 	app_spec_compare(app, &copy, &changes);
 	FUZZ_CHECK(changes.count == 0);
@@ -44,9 +79,9 @@ check_app(const AppSpec *app)
 	json_decref(json);
 }
 
-/* Every other volume is there already. */
+/* Every other one is there already. */
 static bool
-volume_exists(void *context, const char *name_space, const char *name)
+is_there(void *context, const char *name_space, const char *name)
 {
 	(void) context;
 	return (strlen(name_space) + strlen(name)) % 2 == 0;
@@ -70,6 +105,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	ResourceSet set = {.count = 4711};
+	DeployedResources deployed = {.has_volume = is_there, .has_machine = is_there};
 	DiagnosticList diagnostics = {0};
 
 	if (resource_set_parse((const char *) bytes, size, &set, &diagnostics) < 0)
@@ -84,10 +120,15 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		{
 			if (set.resources[i].kind == RESOURCE_VOLUME)
 				check_volume(&set.resources[i].volume);
+			else if (set.resources[i].kind == RESOURCE_SERVICE)
+				check_service(&set.resources[i].service);
 			else
+			{
 				check_app(&set.resources[i].app);
+				check_exposes(&set.resources[i].app);
+			}
 		}
-		if (resource_set_check_references(&set, volume_exists, NULL, &diagnostics) < 0)
+		if (resource_set_check_references(&set, &deployed, &diagnostics) < 0)
 			FUZZ_CHECK(diagnostics.count > 0);
 		resource_set_clear(&set);
 	}

@@ -463,8 +463,11 @@ deploy_compare(const Deployed *old, const Resource *resource)
 	if (old == NULL)
 		return lines;
 	if (resource->kind == RESOURCE_VOLUME && volume_spec_from_json(old->spec, &old_volume, NULL) == 0)
+	{
 		volume_spec_compare(&old_volume, &resource->volume, &changes);
-	if (resource->kind == RESOURCE_APP && app_spec_from_json(old->spec, &old_app, NULL) == 0)
+		volume_spec_clear(&old_volume);
+	}
+	if (resource->kind == RESOURCE_APP && app_spec_from_json(RESOURCE_APP, old->spec, &old_app, NULL) == 0)
 	{
 		app_spec_compare(&old_app, &resource->app, &changes);
 		app_spec_clear(&old_app);
@@ -478,13 +481,14 @@ deploy_compare(const Deployed *old, const Resource *resource)
 static json_t *
 deploy_resource(Engine *engine, const Resource *resource)
 {
-	bool volume = resource->kind == RESOURCE_VOLUME;
-	const char *name = volume ? resource->volume.name : resource->app.name;
-	const char *name_space = volume ? resource->volume.name_space : resource->app.name_space;
+	const char *name = resource->head.name;
+	const char *name_space = resource->head.name_space;
 	const Deployed *old = find_deployed(engine, resource->kind, name_space, name);
 	json_t *changes = deploy_compare(old, resource);
 	const char *action = "created";
-	json_t *spec = volume ? volume_spec_to_json(&resource->volume) : app_spec_to_json(&resource->app);
+	json_t *spec = resource->kind == RESOURCE_VOLUME	? volume_spec_to_json(&resource->volume)
+				   : resource->kind == RESOURCE_SERVICE ? service_spec_to_json(&resource->service)
+														: app_spec_to_json(&resource->app);
 
 	if (old != NULL)
 	{

@@ -51,8 +51,8 @@ test_file_of_the_guide(void **state)
 	assert_int_equal(app->expose_count, 1);
 	assert_string_equal(app->exposes[0].name, "access");
 	assert_int_equal(app->exposes[0].port, 5432);
-	assert_int_equal(app->exposes[0].internal_port, 5432);
-	assert_int_equal(app->exposes[0].tracking, TRACKING_CONNECTION_AWARE);
+	assert_int_equal(app->exposes[0].bind.port, 5432);
+	assert_int_equal(app->exposes[0].tracking.kind, TRACKING_CONNECTION_AWARE);
 	assert_null(app->command);
 	resource_set_clear(&set);
 	free(text);
@@ -72,8 +72,10 @@ test_traffic_aware_example_differs_in_tracking_alone(void **state)
 	volume_spec_compare(&guide.resources[0].volume, &set.resources[0].volume, &changes);
 	assert_int_equal(changes.count, 0);
 	app_spec_compare(&guide.resources[1].app, &set.resources[1].app, &changes);
-	assert_int_equal(changes.count, 1);
-	assert_string_equal(changes.lines[0], "expose.access.connection-tracking: connection-aware → traffic-aware, 2s");
+	assert_int_equal(changes.count, 2);
+	assert_string_equal(changes.lines[0], "expose.access.connection-tracking: connection-aware → traffic-aware");
+	assert_string_equal(changes.lines[1],
+						"expose.access.connection-tracking.traffic-aware.inactivity-timeout: (none) → 2s");
 	spec_changes_clear(&changes);
 	resource_set_clear(&set);
 	resource_set_clear(&guide);
@@ -282,7 +284,15 @@ test_exposes(void **state)
 					   "          inactivity-timeout: 1500ms\n"
 					   "    v: {port: 5, connection-tracking: {traffic-aware: {}}}\n"
 					   "    u: {port: 6, connection-tracking: {traffic-aware: {inactivity-timeout: 2}}}\n");
-	static const Expose expected[] = {
+	static const struct
+	{
+		const char *name;
+		unsigned port;
+		unsigned internal_port;
+		ConnectionTracking tracking;
+		uint64_t inactivity_timeout_ms;
+		SourceMark mark;
+	} expected[] = {
 		{"z", 1, 1, TRACKING_CONNECTION_AWARE, 0, {5, 5}},			{"y", 2, 3, TRACKING_CONNECTION_AWARE, 0, {6, 5}},
 		{"x", 65535, 65535, TRACKING_TRAFFIC_AWARE, 10000, {7, 5}}, {"w", 4, 4, TRACKING_TRAFFIC_AWARE, 1500, {8, 5}},
 		{"v", 5, 5, TRACKING_TRAFFIC_AWARE, 10000, {13, 5}},		{"u", 6, 6, TRACKING_TRAFFIC_AWARE, 2000, {14, 5}},
@@ -295,13 +305,117 @@ test_exposes(void **state)
 	{
 		assert_string_equal(app->exposes[i].name, expected[i].name);
 		assert_int_equal(app->exposes[i].port, expected[i].port);
-		assert_int_equal(app->exposes[i].internal_port, expected[i].internal_port);
-		assert_int_equal(app->exposes[i].tracking, expected[i].tracking);
-		assert_int_equal(app->exposes[i].inactivity_timeout_ms, expected[i].inactivity_timeout_ms);
+		assert_int_equal(app->exposes[i].bind.port, expected[i].internal_port);
+		assert_int_equal(app->exposes[i].tracking.kind, expected[i].tracking);
+		assert_int_equal(app->exposes[i].tracking.inactivity_timeout_ms, expected[i].inactivity_timeout_ms);
 		assert_int_equal(app->exposes[i].mark.line, expected[i].mark.line);
 		assert_int_equal(app->exposes[i].mark.column, expected[i].mark.column);
 	}
 	resource_set_clear(&set);
+}
+
+/* The file with every key of every kind: what it says, and what follows where it says nothing. */
+static void
+test_every_key(void **state)
+{
+	char *text = data_read("tests/unit/data/every-key.lttle.yaml");
+	ResourceSet set = parse_good(text);
+	const AppSpec *db = &set.resources[2].app;
+	const AppSpec *built = &set.resources[3].app;
+	const ServiceSpec *service = &set.resources[7].service;
+	const Expose *expose;
+
+	(void) state;
+	assert_int_equal(set.count, 9);
+	assert_string_equal(set.resources[0].volume.tags[1], "two words");
+	assert_null(set.resources[0].volume.tags[2]);
+	assert_null(set.resources[1].volume.tags);
+	assert_int_equal(db->kind, RESOURCE_APP);
+	assert_string_equal(db->tags[1], "ä");
+	assert_int_equal(db->dependency_count, 2);
+	assert_string_equal(db->dependencies[0].name, "first");
+	assert_string_equal(db->dependencies[0].name_space, "n");
+	assert_int_equal(db->restart_policy, RESTART_ON_FAILURE);
+	assert_int_equal(db->build.kind, BUILD_NONE);
+	expose = &db->exposes[0];
+	assert_int_equal(expose->bind.kind, BIND_INTERNAL);
+	assert_int_equal(expose->bind.port, 5432);
+	expose = &db->exposes[2];
+	assert_int_equal(expose->bind.kind, BIND_EXTERNAL);
+	assert_int_equal(expose->bind.protocol, EXTERNAL_TCP);
+	assert_string_equal(expose->bind.host, "127.0.0.1");
+	assert_int_equal(expose->bind.port, 15432);
+	expose = &db->exposes[3];
+	assert_int_equal(expose->bind.protocol, EXTERNAL_TLS);
+	assert_int_equal(expose->bind.port, 5432);
+	assert_int_equal(expose->tracking.kind, TRACKING_TRAFFIC_AWARE);
+	assert_int_equal(expose->tracking.inactivity_timeout_ms, 2000);
+	assert_string_equal(expose->tracking.ignored_users[0], "monitoring");
+	assert_string_equal(expose->tracking.ignored_applications[1], "a b");
+	assert_int_equal(db->exposes[4].bind.port, 80);
+	assert_int_equal(db->exposes[5].bind.port, 443);
+	assert_string_equal(db->exposes[5].tracking.ignored_users[0], "monitoring");
+	assert_int_equal(built->kind, RESOURCE_MACHINE);
+	assert_null(built->image);
+	assert_int_equal(built->build.kind, BUILD_DOCKER);
+	assert_string_equal(built->build.context, "./server");
+	assert_string_equal(built->build.dockerfile, "Dockerfile.production");
+	assert_string_equal(built->build.arguments[0].name, "VERSION");
+	assert_string_equal(built->build.arguments[0].value, "3");
+	assert_int_equal(built->strategy, STRATEGY_FIRST_LISTEN);
+	assert_int_equal(built->timeout_ms, 10000);
+	assert_int_equal(built->restart_policy, RESTART_NEVER);
+	assert_int_equal(set.resources[4].app.strategy, STRATEGY_NTH_LISTEN);
+	assert_int_equal(set.resources[4].app.strategy_argument, 3);
+	assert_int_equal(set.resources[4].app.restart_policy, RESTART_REMOVE);
+	assert_string_equal(set.resources[5].app.build.context, ".");
+	assert_string_equal(set.resources[5].app.build.dockerfile, "Dockerfile");
+	assert_int_equal(set.resources[5].app.strategy, STRATEGY_LISTEN_ON_PORT);
+	assert_int_equal(set.resources[5].app.strategy_argument, 80);
+	assert_int_equal(set.resources[6].app.strategy, STRATEGY_USER_SPACE_READY);
+	assert_string_equal(service->name_space, "other");
+	assert_string_equal(service->target_name_space, "n");
+	assert_int_equal(service->target_port, 5432);
+	assert_int_equal(service->tracking.inactivity_timeout_ms, 60000);
+	assert_int_equal(service->bind.kind, BIND_INTERNAL);
+	assert_int_equal(service->bind.port, 5433);
+	service = &set.resources[8].service;
+	assert_string_equal(service->target_name_space, "n");
+	assert_int_equal(service->target_protocol, TARGET_HTTP);
+	assert_int_equal(service->bind.kind, BIND_TCP);
+	assert_int_equal(service->bind.port, 80);
+	resource_set_clear(&set);
+	free(text);
+}
+
+/* A service of app.expose is one like any other. */
+static void
+test_service_of_an_expose(void **state)
+{
+	ResourceSet set =
+		parse_good("app: {name: a, namespace: n, image: i, tags: [t], expose: {web: {port: 80, external:\n"
+				   "  {protocol: https, host: h}, connection-tracking: {traffic-aware:\n"
+				   "  {ignore: {users: [u]}}}}}}");
+	ServiceSpec service;
+
+	(void) state;
+	service_spec_of_expose(&set.resources[0].app, &set.resources[0].app.exposes[0], &service);
+	resource_set_clear(&set);
+	assert_string_equal(service.name_space, "n");
+	assert_string_equal(service.name, "a-web");
+	assert_string_equal(service.tags[0], "t");
+	assert_string_equal(service.expose, "web");
+	assert_string_equal(service.target_name_space, "n");
+	assert_string_equal(service.target_name, "a");
+	assert_int_equal(service.target_port, 80);
+	assert_int_equal(service.target_protocol, TARGET_HTTP);
+	assert_int_equal(service.tracking.kind, TRACKING_TRAFFIC_AWARE);
+	assert_string_equal(service.tracking.ignored_users[0], "u");
+	assert_int_equal(service.bind.kind, BIND_EXTERNAL);
+	assert_int_equal(service.bind.port, 443);
+	assert_string_equal(service.bind.host, "h");
+	service_spec_clear(&service);
+	assert_null(service.tags);
 }
 
 static void
@@ -395,6 +509,42 @@ exists_shared(void *context, const char *name_space, const char *name)
 	return strcmp(name_space, "default") == 0 && strcmp(name, "deployed") == 0;
 }
 
+static bool
+has_deployed(void *context, const char *name_space, const char *name)
+{
+	(void) context;
+	return strcmp(name_space, "default") == 0 && strcmp(name, "deployed") == 0;
+}
+
+static void
+test_references_to_machines(void **state)
+{
+	ResourceSet set = parse_good("app: {name: a, image: i, depends-on: [{name: m}, {name: nobody},\n"
+								 "  {name: deployed}], expose: {x: {port: 1}}}\n"
+								 "---\n"
+								 "machine: {name: m, image: i, depends-on: [{name: a, namespace: other}]}\n"
+								 "---\n"
+								 "service: {name: s, target: {name: m, port: 1}, bind: tcp}\n"
+								 "---\n"
+								 "service: {name: t, target: {name: m, namespace: other, port: 1}, bind: tcp}\n"
+								 "---\n"
+								 "service: {name: a-x, target: {name: deployed, port: 1}, bind: tcp}\n");
+	DeployedResources deployed = {.has_volume = has_deployed, .has_machine = has_deployed};
+	DiagnosticList diagnostics = {0};
+	char *complaints;
+
+	(void) state;
+	assert_int_equal(resource_set_check_references(&set, &deployed, &diagnostics), -EINVAL);
+	complaints = complaints_of(&diagnostics);
+	assert_string_equal(complaints,
+						"f:1:50: app.depends-on[1].name: default/nobody is neither in this file nor deployed\n"
+						"f:4:43: machine.depends-on[0].name: other/a is neither in this file nor deployed\n"
+						"f:8:1: service.target.name: other/m is neither in this file nor deployed\n"
+						"f:10:1: service.name: the service default/a-x exists already, of app default/a");
+	free(complaints);
+	resource_set_clear(&set);
+}
+
 static void
 test_references(void **state)
 {
@@ -410,22 +560,23 @@ test_references(void **state)
 								 "  expose: {d: {port: 2}, c: {port: 1}}}\n");
 	DiagnosticList diagnostics = {0};
 	unsigned asked = 0;
+	DeployedResources deployed = {.context = &asked, .has_volume = exists_shared, .has_machine = has_deployed};
 	char *complaints;
 
 	(void) state;
-	assert_int_equal(resource_set_check_references(&set, exists_shared, &asked, &diagnostics), -EINVAL);
+	assert_int_equal(resource_set_check_references(&set, &deployed, &diagnostics), -EINVAL);
 	assert_int_equal(asked, 3);
 	complaints = complaints_of(&diagnostics);
 	assert_string_equal(complaints,
 						"f:6:31: app.volumes[3].name: volume default/nowhere is neither in this file nor deployed\n"
 						"f:7:3: app.volumes[4].name: volume other/w is neither in this file nor deployed\n"
 						"f:9:38: app.volumes[0].name: volume default/w is writeable and mounted by app default/a "
-						"already; only one app may write to it\n"
+						"already; only one may write to it\n"
 						"f:10:26: app.expose.c: the service default/a-b-c exists already, of app default/a");
 	free(complaints);
 	resource_set_clear(&set);
 	set = parse_good("app: {name: a, image: i, volumes: [{name: deployed, path: /d}]}");
-	assert_int_equal(resource_set_check_references(&set, exists_shared, &asked, &diagnostics), 0);
+	assert_int_equal(resource_set_check_references(&set, &deployed, &diagnostics), 0);
 	assert_int_equal(diagnostics.count, 0);
 	resource_set_clear(&set);
 }
@@ -456,6 +607,27 @@ test_reference_page_names_every_key(void **state)
 		"app.expose.NAME.connection-tracking",
 		"app.expose.NAME.connection-tracking.traffic-aware.inactivity-timeout",
 		"app.command",
+		"app.tags",
+		"app.build.docker.context",
+		"app.build.docker.dockerfile",
+		"app.build.docker.args",
+		"app.restart-policy",
+		"app.depends-on[].name",
+		"app.depends-on[].namespace",
+		"app.expose.NAME.external.host",
+		"app.expose.NAME.external.port",
+		"app.expose.NAME.external.protocol",
+		"app.expose.NAME.connection-tracking.connection-aware.ignore.users",
+		"app.expose.NAME.connection-tracking.traffic-aware.ignore.application-names",
+		"machine.name",
+		"service.target.name",
+		"service.target.namespace",
+		"service.target.port",
+		"service.target.protocol",
+		"service.target.connection-tracking",
+		"service.bind",
+		"service.bind.internal.port",
+		"service.bind.external.host",
 	};
 	Text page = {0};
 
@@ -470,7 +642,7 @@ test_reference_page_names_every_key(void **state)
 		free(cell);
 	}
 	assert_non_null(strstr(text_string(&page), "whole number, MiB | 64 to 1048576 | `256`"));
-	assert_non_null(strstr(text_string(&page), "- the kind `service`"));
+	assert_non_null(strstr(text_string(&page), "- the kind `certificate`"));
 	text_clear(&page);
 }
 
@@ -495,6 +667,9 @@ main(void)
 		cmocka_unit_test(test_empty_optional_keys_are_defaults),
 		cmocka_unit_test(test_several_documents),
 		cmocka_unit_test(test_copy_is_deep),
+		cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_service_of_an_expose),
+		cmocka_unit_test(test_references_to_machines),
 		cmocka_unit_test(test_references),
 		cmocka_unit_test(test_reference_page_names_every_key),
 	};

@@ -35,15 +35,18 @@ test_documents(void **state)
 		{"", "f:1:1: holds no resource"},
 		{"# only a comment\n", "f:1:1: holds no resource"},
 		{"---\n---\n", "f:1:1: holds no resource"},
-		{"hello", "f:1:1: a document must be a map with one key that names the kind; known kinds: volume, app"},
-		{"- app: {}", "f:1:1: a document must be a map with one key that names the kind; known kinds: volume, app"},
-		{"{}", "f:1:1: a document must be a map with one key that names the kind; known kinds: volume, app"},
+		{"hello", "f:1:1: a document must be a map with one key that names the kind; known kinds: volume, app, "
+				  "machine, service"},
+		{"- app: {}", "f:1:1: a document must be a map with one key that names the kind; known kinds: volume, app, "
+					  "machine, service"},
+		{"{}", "f:1:1: a document must be a map with one key that names the kind; known kinds: volume, app, machine, "
+			   "service"},
 		{"ap: {}", "f:1:1: unknown kind 'ap'; did you mean 'app'?"},
 		{"App: {}", "f:1:1: unknown kind 'App'; did you mean 'app'?"},
-		{"pod: {}", "f:1:1: unknown kind 'pod'; known kinds: volume, app"},
-		{"machine: {}", "f:1:1: 'machine' is a kind of lttle that is not offered yet; known kinds: volume, app"},
-		{"---\nservice: {}", "f:2:1: 'service' is a kind of lttle that is not offered yet; known kinds: volume, app"},
-		{"certificate:", "f:1:1: 'certificate' is a kind of lttle that is not offered yet; known kinds: volume, app"},
+		{"pod: {}", "f:1:1: unknown kind 'pod'; known kinds: volume, app, machine, service"},
+		{"---\ncertificate:",
+		 "f:2:1: 'certificate' is not offered by a single host: lttle's hosted service orders and renews certificates; "
+		 "this host does not; known kinds: volume, app, machine, service"},
 		{"app: [a]", "f:1:6: app: must be a map with the keys of an app"},
 		{"volume: v", "f:1:9: volume: must be a map with the keys of a volume"},
 		{"volume: {name: v, size: 16Mi}\napp: {name: a, image: i}",
@@ -57,7 +60,7 @@ test_documents(void **state)
 		 "f:5:17: app.expose.?[31m: must be a map, but is '1'"},
 		{APP "---\n" APP, "f:5:1: app: app default/a appears twice in this file; the first is at line 1"},
 		{"app:", "f:1:1: app.name: is missing; it must be a name\n"
-				 "f:1:1: app.image: is missing; it must be the name of an image"},
+				 "f:1:1: app.image: is missing; it must be the name of an image, or there is a 'build'"},
 		{"volume: {}", "f:1:1: volume.name: is missing; it must be a name\n"
 					   "f:1:1: volume.size: is missing; it must be a size from 16Mi to 16Ti, such as 100Mi"},
 	};
@@ -150,10 +153,10 @@ test_volume_keys(void **state)
 		 "f:1:37: volume.mode: must be 'writeable' or 'read-only', but is 'rw'"},
 		{"volume: {name: v, size: 16Mi, mode: {writeable: {a: b}}}",
 		 "f:1:49: volume.mode.writeable: has no keys of its own; write 'mode: writeable'"},
-		{"volume: {name: v, size: 16Mi, tags: [a]}",
-		 "f:1:31: volume.tags: is a key of lttle that is not offered yet; leave it out"},
+		{"volume: {name: v, size: 16Mi, tags: a}", "f:1:37: volume.tags: must be a list, but is 'a'"},
+		{"volume: {name: v, size: 16Mi, tags: [a, {}]}", "f:1:41: volume.tags[1]: must be text, but is a map"},
 		{"volume: {name: v, size: 16Mi, image: i}",
-		 "f:1:31: volume: unknown key 'image'; known keys: name, namespace, mode, size"},
+		 "f:1:31: volume: unknown key 'image'; known keys: name, namespace, tags, mode, size"},
 	};
 
 	(void) state;
@@ -166,7 +169,7 @@ test_image_and_resources(void **state)
 	static const char *const image = "f:1:23: app.image: the name of an image is [host[:port]/]path[:tag][@digest], ";
 	static const char *const images[] = {"a b", "-a", "/a", "a//b", "a:", "a@", "a$b", "../a", "a/"};
 	static const Case cases[] = {
-		{"app: {name: a}", "f:1:1: app.image: is missing; it must be the name of an image"},
+		{"app: {name: a}", "f:1:1: app.image: is missing; it must be the name of an image, or there is a 'build'"},
 		{"app: {name: a, image: \"\"}", "f:1:23: app.image: the name of an image must not be empty, but this is ''"},
 		{"app: {name: a, image: [i]}", "f:1:23: app.image: must be the name of an image, but is a list"},
 		{APP "  resources: big\n", "f:4:14: app.resources: must be a map, but is 'big'"},
@@ -202,6 +205,8 @@ test_image_and_resources(void **state)
 	}
 }
 
+#define STRATEGIES "'manual', 'first-listen', 'nth-listen', 'listen-on-port' or 'user-space-ready'"
+
 static void
 test_mode(void **state)
 {
@@ -209,21 +214,25 @@ test_mode(void **state)
 		{APP "  mode: flesh\n", "f:4:9: app.mode: must be 'regular' or 'flash', but is 'flesh'; did you mean 'flash'?"},
 		{APP "  mode: [flash]\n", "f:4:9: app.mode: must be 'regular' or 'flash', but is a list"},
 		{APP "  mode: {}\n", "f:4:9: app.mode: must be 'regular' or 'flash', but is a map"},
-		{APP "  mode: flash\n", "f:4:9: app.mode.flash.strategy: is missing; it must be 'manual'"},
+		{APP "  mode: flash\n", "f:4:9: app.mode.flash.strategy: is missing; it must be " STRATEGIES ""},
 		{APP "  mode:\n    flash:\n      timeout: 3\n",
-		 "f:5:5: app.mode.flash.strategy: is missing; it must be 'manual'"},
+		 "f:5:5: app.mode.flash.strategy: is missing; it must be " STRATEGIES ""},
 		{APP "  mode:\n    flash: yes\n", "f:5:12: app.mode.flash: must be a map, but is 'yes'"},
 		{APP "  mode:\n    regular: {}\n    flash: {strategy: manual}\n",
 		 "f:6:5: app.mode: takes one choice, but this map has 2"},
-		{APP "  mode: {flash: {strategy: first-listen}}\n",
-		 "f:4:28: app.mode.flash.strategy: 'first-listen' is known to lttle but not offered yet; it must be 'manual'"},
-		{APP "  mode: {flash: {strategy: {nth-listen: 3}}}\n",
-		 "f:4:29: app.mode.flash.strategy: 'nth-listen' is known to lttle but not offered yet; it must be 'manual'"},
-		{APP "  mode: {flash: {strategy: {listen-on-port: 80}}}\n",
-		 "f:4:29: app.mode.flash.strategy: 'listen-on-port' is known to lttle but not offered yet; it must be "
-		 "'manual'"},
+		{APP "  mode: {flash: {strategy: {first-listen: 1}}}\n",
+		 "f:4:43: app.mode.flash.strategy.first-listen: has no keys of its own; write 'strategy: first-listen'"},
+		{APP "  mode: {flash: {strategy: nth-listen}}\n",
+		 "f:4:28: app.mode.flash.strategy.nth-listen: needs a value, a whole number from 1 to 1000; write "
+		 "'nth-listen: 2'"},
+		{APP "  mode: {flash: {strategy: {nth-listen: 0}}}\n",
+		 "f:4:41: app.mode.flash.strategy.nth-listen: must be a whole number from 1 to 1000, but is '0'"},
+		{APP "  mode: {flash: {strategy: {listen-on-port: http}}}\n",
+		 "f:4:45: app.mode.flash.strategy.listen-on-port: must be a whole number from 1 to 65535, but is 'http'"},
+		{APP "  mode: {flash: {strategy: {listen-on-port: [80]}}}\n",
+		 "f:4:45: app.mode.flash.strategy.listen-on-port: must be a whole number from 1 to 65535, but is a list"},
 		{APP "  mode: {flash: {strategy: manuel}}\n",
-		 "f:4:28: app.mode.flash.strategy: must be 'manual', but is 'manuel'; did you mean 'manual'?"},
+		 "f:4:28: app.mode.flash.strategy: must be " STRATEGIES ", but is 'manuel'; did you mean 'manual'?"},
 		{APP "  mode: {flash: {strategy: manual, timeout: 0}}\n",
 		 "f:4:45: app.mode.flash.timeout: must be seconds or a duration from 10ms to 30d, such as 3s or 1m30s, but is "
 		 "'0'"},
@@ -237,8 +246,6 @@ test_mode(void **state)
 		 "f:4:46: app.mode.flash.snapshot: must be 'memory' or 'disk', but is 'disc'; did you mean 'disk'?"},
 		{APP "  mode: {flash: {strategy: manual, snapshot: {disk: 1}}}\n",
 		 "f:4:53: app.mode.flash.snapshot.disk: has no keys of its own; write 'snapshot: disk'"},
-		{APP "  mode: {flash: {strategy: first-listen, snapshot: disk}}\n",
-		 "f:4:28: app.mode.flash.strategy: 'first-listen' is known to lttle but not offered yet; it must be 'manual'"},
 		{APP "  mode: {regular: {snapshot: disk}}\n",
 		 "f:4:19: app.mode.regular: has no keys of its own; write 'mode: regular'"},
 		{APP "  mode: {flash: {strategy: manual, time-out: 3}}\n",
@@ -325,8 +332,25 @@ test_expose(void **state)
 		{APP "  expose: {a: {port: 1, internal: {port: x}}}\n",
 		 "f:4:42: app.expose.a.internal.port: must be a whole number from 1 to 65535, but is 'x'"},
 		{APP "  expose: {a: {port: 1, internal: yes}}\n", "f:4:35: app.expose.a.internal: must be a map, but is 'yes'"},
-		{APP "  expose: {a: {port: 1, external: {protocol: tcp}}}\n",
-		 "f:4:25: app.expose.a.external: is a key of lttle that is not offered yet; leave it out"},
+		{APP "  expose: {a: {port: 1, external: {}}}\n",
+		 "f:4:25: app.expose.a.external.protocol: is missing; it must be 'tcp', 'tls', 'http' or 'https'"},
+		{APP "  expose: {a: {port: 1, external: {protocol: udp}}}\n",
+		 "f:4:46: app.expose.a.external.protocol: must be 'tcp', 'tls', 'http' or 'https', but is 'udp'"},
+		{APP "  expose: {a: {port: 1, external: {protocol: https}}}\n",
+		 "f:4:12: app.expose.a.external.host: is missing; with this protocol it must be the host name that clients "
+		 "ask for"},
+		{APP "  expose: {a: {port: 1, external: {protocol: tcp, host: \"a..b\"}}}\n",
+		 "f:4:57: app.expose.a.external.host: must be a host name such as db.example.com, or an address, but this is "
+		 "'a..b'"},
+		{APP "  expose: {a: {port: 1, external: {protocol: tcp, port: 0}}}\n",
+		 "f:4:57: app.expose.a.external.port: must be a whole number from 1 to 65535, but is '0'"},
+		{APP "  expose: {a: {port: 1, internal: {}, external: {protocol: tcp}}}\n",
+		 "f:4:12: app.expose.a: is 'internal' and 'external'; write two entries, one for each"},
+		{APP "  expose: {a: {port: 1, connection-tracking: {traffic-aware: {ignore: {users: a}}}}}\n",
+		 "f:4:79: app.expose.a.connection-tracking.traffic-aware.ignore.users: must be a list, but is 'a'"},
+		{APP "  expose: {a: {port: 1, connection-tracking: {connection-aware: {ignore: {applications: [a]}}}}}\n",
+		 "f:4:75: app.expose.a.connection-tracking.connection-aware.ignore: unknown key 'applications'; known keys: "
+		 "users, application-names"},
 		{APP "  expose: {a: {port: 1, connection-tracking: traffic}}\n",
 		 "f:4:46: app.expose.a.connection-tracking: must be 'connection-aware' or 'traffic-aware', but is 'traffic'"},
 		{APP "  expose: {a: {port: 1, connection-tracking: {traffic-aware: 3}}}\n",
@@ -335,8 +359,7 @@ test_expose(void **state)
 		 "f:4:83: app.expose.a.connection-tracking.traffic-aware.inactivity-timeout: must be seconds or a duration "
 		 "from 10ms to 30d, such as 3s or 1m30s, but is '9ms'"},
 		{APP "  expose: {a: {port: 1, connection-tracking: {connection-aware: {x: y}}}}\n",
-		 "f:4:65: app.expose.a.connection-tracking.connection-aware: has no keys of its own; write "
-		 "'connection-tracking: connection-aware'"},
+		 "f:4:66: app.expose.a.connection-tracking.connection-aware: unknown key 'x'; known keys: ignore"},
 		{"app:\n  name: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n  image: i\n  expose:\n"
 		 "    bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb: {port: 1}\n",
 		 "f:5:5: app.expose.bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb: the service's name "
@@ -357,15 +380,105 @@ test_command_and_other_keys(void **state)
 		{APP "  command: [a, [b], , {c: d}]\n", "f:4:21: is not valid YAML: did not find expected node content"},
 		{APP "  command:\n    - a\n    -\n    - {c: d}\n", "f:6:6: app.command[1]: must be text, but is empty\n"
 														   "f:7:7: app.command[2]: must be text, but is a map"},
-		{APP "  tags: [a]\n  build: auto\n  restart-policy: always\n  depends-on: []\n",
-		 "f:4:3: app.tags: is a key of lttle that is not offered yet; leave it out\n"
-		 "f:5:3: app.build: is a key of lttle that is not offered yet; leave it out\n"
-		 "f:6:3: app.restart-policy: is a key of lttle that is not offered yet; leave it out\n"
-		 "f:7:3: app.depends-on: is a key of lttle that is not offered yet; leave it out"},
+		{APP "  tags: []\n", "f:4:9: app.tags: must not be an empty list; leave it out"},
+		{APP "  restart-policy: removed\n",
+		 "f:4:19: app.restart-policy: must be 'always', 'on-failure', 'never' or 'remove', but is 'removed'; did you "
+		 "mean 'remove'?"},
+		{APP "  depends-on: db\n", "f:4:15: app.depends-on: must be a list, but is 'db'"},
+		{APP "  depends-on: [{namespace: n}]\n", "f:4:16: app.depends-on[0].name: is missing; it must be a name"},
+		{APP "  depends-on: [{name: b, namespace: a--b}]\n",
+		 "f:4:37: app.depends-on[0].namespace: a name must not hold '--', but this is 'a--b'"},
+		{APP "  depends-on: [{name: b}, {name: b, namespace: default}]\n",
+		 "f:4:27: app.depends-on[1]: default/b is named twice"},
+		{APP "  depends-on: [{name: b, when: ready}]\n",
+		 "f:4:26: app.depends-on[0]: unknown key 'when'; known keys: name, namespace"},
 		{APP "  enviroment: {}\n", "f:4:3: app: unknown key 'enviroment'; did you mean 'environment'?"},
 		{APP "  size: 1\n",
-		 "f:4:3: app: unknown key 'size'; known keys: name, namespace, image, resources, mode, environment, volumes, "
-		 "expose, command"},
+		 "f:4:3: app: unknown key 'size'; known keys: expose, name, namespace, tags, image, build, resources, mode, "
+		 "environment, volumes, command, restart-policy, depends-on"},
+	};
+
+	(void) state;
+	ASSERT_ALL_REFUSED(cases);
+}
+
+static void
+test_build(void **state)
+{
+	static const Case cases[] = {
+		{"app: {name: a, build: auto}",
+		 "f:1:23: app.build: 'auto' is not offered by a single host: finding out how to build a program is done by "
+		 "lttle's hosted builders; write a Dockerfile; it must be 'docker'"},
+		{"app: {name: a, build: {options: {dir: .}}}",
+		 "f:1:24: app.build: 'options' is not offered by a single host: finding out how to build a program is done by "
+		 "lttle's hosted builders; write a Dockerfile; it must be 'docker'"},
+		{APP "  build: docker\n", "f:1:1: app.image: stands beside a 'build'; leave one of them out"},
+		{"app: {name: a, build: {docker: {context: \"\"}}}",
+		 "f:1:42: app.build.docker.context: must not be empty, but this is ''"},
+		{"app: {name: a, build: {docker: {dockerfile: [a]}}}",
+		 "f:1:45: app.build.docker.dockerfile: must be text, but is a list"},
+		{"app: {name: a, build: {docker: {args: [a]}}}", "f:1:39: app.build.docker.args: must be a map, but is a list"},
+		{"app: {name: a, build: {docker: {args: {1A: b}}}}",
+		 "f:1:40: app.build.docker.args: the name of a variable holds letters, digits and '_', and does not begin with "
+		 "a digit, but this is '1A'"},
+		{"app: {name: a, build: {docker: {tag: b}}}",
+		 "f:1:33: app.build.docker: unknown key 'tag'; known keys: context, dockerfile, args"},
+	};
+
+	(void) state;
+	ASSERT_ALL_REFUSED(cases);
+}
+
+static void
+test_machines(void **state)
+{
+	static const Case cases[] = {
+		{"machine: [a]", "f:1:10: machine: must be a map with the keys of a machine"},
+		{"machine: {name: a}",
+		 "f:1:1: machine.image: is missing; it must be the name of an image, or there is a 'build'"},
+		{"machine: {name: a, image: i, expose: {a: {port: 1}}}",
+		 "f:1:30: machine: unknown key 'expose'; known keys: name, namespace, tags, image, build, resources, mode, "
+		 "environment, volumes, command, restart-policy, depends-on"},
+		{"machine: {name: a, image: i, volumes: [{name: v, path: /proc}]}",
+		 "f:1:40: machine.volumes[0]: no volume can be mounted at '/proc': the machine needs /proc"},
+		{"machine: {name: a, image: i}\n---\napp: {name: a, image: i}",
+		 "f:3:1: app: app default/a appears twice in this file; the first is at line 1"},
+	};
+
+	(void) state;
+	ASSERT_ALL_REFUSED(cases);
+}
+
+static void
+test_services(void **state)
+{
+	static const Case cases[] = {
+		{"service: {}", "f:1:1: service.name: is missing; it must be a name\n"
+						"f:1:1: service.target.name: is missing; it must be a name\n"
+						"f:1:1: service.target.port: is missing; it must be a whole number from 1 to 65535\n"
+						"f:1:1: service.bind: is missing; it must be 'internal', 'external' or 'tcp'"},
+		{"service: {name: s, target: m, bind: tcp}", "f:1:28: service.target: must be a map, but is 'm'"},
+		{"service: {name: s, target: {name: m, port: 65536}, bind: tcp}",
+		 "f:1:44: service.target.port: must be a whole number from 1 to 65535, but is '65536'"},
+		{"service: {name: s, target: {name: m, port: 1, namespace: 1}, bind: tcp}",
+		 "f:1:58: service.target.namespace: a name must begin with a letter, but this is '1'"},
+		{"service: {name: s, target: {name: m, port: 1, protocol: https}, bind: tcp}",
+		 "f:1:57: service.target.protocol: must be 'tcp' or 'http', but is 'https'; did you mean 'http'?"},
+		{"service: {name: s, target: {name: m, port: 1, connection-tracking: none}, bind: tcp}",
+		 "f:1:68: service.target.connection-tracking: must be 'connection-aware' or 'traffic-aware', but is 'none'"},
+		{"service: {name: s, target: {name: m, port: 1}, bind: {tcp: {port: 1}}}",
+		 "f:1:60: service.bind.tcp: has no keys of its own; write 'bind: tcp'"},
+		{"service: {name: s, target: {name: m, port: 1}, bind: {internal: {host: h}}}",
+		 "f:1:66: service.bind.internal: unknown key 'host'; known keys: port"},
+		{"service: {name: s, target: {name: m, port: 1}, bind: {internal: {}, external: {}}}",
+		 "f:1:69: service.bind: takes one choice, but this map has 2"},
+		{"service: {name: s, target: {name: m, port: 1}, bind: external}",
+		 "f:1:54: service.bind.external.protocol: is missing; it must be 'tcp', 'tls', 'http' or 'https'"},
+		{"service: {name: s, target: {name: m, port: 1}, bind: {external: {protocol: tls}}}",
+		 "f:1:1: service.bind.external.host: is missing; with this protocol it must be the host name that clients ask "
+		 "for"},
+		{"service: {name: s, image: i, target: {name: m, port: 1}, bind: tcp}",
+		 "f:1:20: service: unknown key 'image'; known keys: name, namespace, tags, target, bind"},
 	};
 
 	(void) state;
@@ -450,6 +563,9 @@ main(void)
 		cmocka_unit_test(test_volumes),
 		cmocka_unit_test(test_expose),
 		cmocka_unit_test(test_command_and_other_keys),
+		cmocka_unit_test(test_build),
+		cmocka_unit_test(test_machines),
+		cmocka_unit_test(test_services),
 		cmocka_unit_test(test_everything_is_said_in_the_order_of_the_file),
 		cmocka_unit_test(test_hostile_sizes),
 		cmocka_unit_test(test_too_many_elements),

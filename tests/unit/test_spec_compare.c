@@ -65,9 +65,12 @@ test_applied_to_the_running_machine(void **state)
 	assert_changes("timeout: 3", "timeout: 3, snapshot: memory", "", false);
 	assert_changes("timeout: 3", "timeout: 3, hibernate-after: 1h", "mode.flash.hibernate-after: (none) → 1h", false);
 	assert_changes("{flash: {strategy: manual, timeout: 3}}", "regular",
-				   "mode: flash → regular\nmode.flash.timeout: 3s → (none)", false);
+				   "mode: flash → regular\nmode.flash.strategy: manual → (none)\nmode.flash.timeout: 3s → (none)",
+				   false);
 	assert_changes("{port: 5432}", "{port: 5432, connection-tracking: traffic-aware}",
-				   "expose.e.connection-tracking: connection-aware → traffic-aware, 10s", false);
+				   "expose.e.connection-tracking: connection-aware → traffic-aware\n"
+				   "expose.e.connection-tracking.traffic-aware.inactivity-timeout: (none) → 10s",
+				   false);
 	assert_changes("{port: 5432}", "{port: 5432, internal: {port: 6000}}", "expose.e.internal.port: 5432 → 6000",
 				   false);
 	assert_changes("{e: {port: 5432}}", "{f: {port: 5432}}",

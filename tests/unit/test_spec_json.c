@@ -25,7 +25,7 @@ assert_app_json(const char *yaml, const char *expected)
 	Error err = {0};
 
 	assert_string_equal(text, expected);
-	assert_int_equal(app_spec_from_json(json, &back, &err), 0);
+	assert_int_equal(app_spec_from_json(RESOURCE_APP, json, &back, &err), 0);
 	app_spec_compare(&set.resources[0].app, &back, &changes);
 	assert_int_equal(changes.count, 0);
 	spec_changes_clear(&changes);
@@ -41,8 +41,9 @@ test_form_of_an_app(void **state)
 	(void) state;
 	assert_app_json(
 		"app: {name: a, image: i}",
-		"{\"name\":\"a\",\"namespace\":\"default\",\"image\":\"i\",\"resources\":{\"cpu\":1,\"memory\":256},"
-		"\"mode\":\"regular\",\"environment\":{},\"volumes\":[],\"expose\":{}}");
+		"{\"expose\":{},\"name\":\"a\",\"namespace\":\"default\",\"image\":\"i\",\"resources\":{\"cpu\":1,\"memory\":"
+		"256},"
+		"\"mode\":\"regular\",\"environment\":{},\"volumes\":[],\"restart-policy\":\"always\",\"depends-on\":[]}");
 	assert_app_json(
 		"app:\n"
 		"  name: a\n"
@@ -56,15 +57,15 @@ test_form_of_an_app(void **state)
 		"    z: {port: 1}\n"
 		"    y: {port: 2, internal: {port: 3}, connection-tracking: {traffic-aware: {inactivity-timeout: 90}}}\n"
 		"  command: [x, \"\", z]\n",
-		"{\"name\":\"a\",\"namespace\":\"n\",\"image\":\"i:1\",\"resources\":{\"cpu\":2,\"memory\":512},"
+		"{\"expose\":{\"z\":{\"port\":1,\"internal\":{\"port\":1},\"connection-tracking\":\"connection-aware\"},"
+		"\"y\":{\"port\":2,\"internal\":{\"port\":3},"
+		"\"connection-tracking\":{\"traffic-aware\":{\"inactivity-timeout\":\"90s\"}}}},"
+		"\"name\":\"a\",\"namespace\":\"n\",\"image\":\"i:1\",\"resources\":{\"cpu\":2,\"memory\":512},"
 		"\"mode\":{\"flash\":{\"strategy\":\"manual\",\"timeout\":\"1500ms\"}},"
 		"\"environment\":{\"A\":\"a\\nä\",\"Z\":\"1\",\"x.y\":\"\"},"
 		"\"volumes\":[{\"name\":\"v\",\"namespace\":\"n\",\"path\":\"/v\"},"
 		"{\"name\":\"w\",\"namespace\":\"m\",\"path\":\"/w\"}],"
-		"\"expose\":{\"z\":{\"port\":1,\"internal\":{\"port\":1},\"connection-tracking\":\"connection-aware\"},"
-		"\"y\":{\"port\":2,\"internal\":{\"port\":3},"
-		"\"connection-tracking\":{\"traffic-aware\":{\"inactivity-timeout\":\"90s\"}}}},"
-		"\"command\":[\"x\",\"\",\"z\"]}");
+		"\"command\":[\"x\",\"\",\"z\"],\"restart-policy\":\"always\",\"depends-on\":[]}");
 }
 
 /* What is not set is not there. */
@@ -72,11 +73,84 @@ static void
 test_form_of_an_app_that_goes_to_disk(void **state)
 {
 	(void) state;
-	assert_app_json(
-		"app: {name: a, image: i, mode: {flash: {strategy: manual, snapshot: disk, hibernate-after: 90}}}",
-		"{\"name\":\"a\",\"namespace\":\"default\",\"image\":\"i\",\"resources\":{\"cpu\":1,\"memory\":256},"
-		"\"mode\":{\"flash\":{\"strategy\":\"manual\",\"timeout\":\"10s\",\"snapshot\":\"disk\","
-		"\"hibernate-after\":\"90s\"}},\"environment\":{},\"volumes\":[],\"expose\":{}}");
+	assert_app_json("app: {name: a, image: i, mode: {flash: {strategy: manual, snapshot: disk, hibernate-after: 90}}}",
+					"{\"expose\":{},\"name\":\"a\",\"namespace\":\"default\",\"image\":\"i\",\"resources\":{\"cpu\":1,"
+					"\"memory\":256},"
+					"\"mode\":{\"flash\":{\"strategy\":\"manual\",\"timeout\":\"10s\",\"snapshot\":\"disk\","
+					"\"hibernate-after\":\"90s\"}},\"environment\":{},\"volumes\":[],\"restart-policy\":\"always\","
+					"\"depends-on\":[]}");
+}
+
+/* Everything that can be written, of all kinds, comes back as it was. */
+static void
+test_every_key_comes_back(void **state)
+{
+	char *text = data_read("tests/unit/data/every-key.lttle.yaml");
+	ResourceSet set = parse_good(text);
+	Error err = {0};
+
+	(void) state;
+	for (size_t i = 0; i < set.count; i++)
+	{
+		const Resource *resource = &set.resources[i];
+		SpecChanges changes = {.count = 4711};
+		VolumeSpec volume = {0};
+		ServiceSpec service = {0};
+		AppSpec app = {0};
+		json_t *json;
+		int result;
+
+		if (resource->kind == RESOURCE_VOLUME)
+		{
+			json = volume_spec_to_json(&resource->volume);
+			result = volume_spec_from_json(json, &volume, &err);
+			volume_spec_compare(&resource->volume, &volume, &changes);
+		}
+		else if (resource->kind == RESOURCE_SERVICE)
+		{
+			json = service_spec_to_json(&resource->service);
+			result = service_spec_from_json(json, &service, &err);
+			service_spec_compare(&resource->service, &service, &changes);
+		}
+		else
+		{
+			json = app_spec_to_json(&resource->app);
+			result = app_spec_from_json(resource->kind, json, &app, &err);
+			app_spec_compare(&resource->app, &app, &changes);
+		}
+		if (result < 0)
+			fail_msg("%s", err.message);
+		if (changes.count != 0)
+			fail_msg("%s", changes.lines[0]);
+		spec_changes_clear(&changes);
+		volume_spec_clear(&volume);
+		service_spec_clear(&service);
+		app_spec_clear(&app);
+		json_decref(json);
+	}
+	assert_int_equal(set.count, 9);
+	resource_set_clear(&set);
+	free(text);
+}
+
+static void
+test_form_of_a_service(void **state)
+{
+	ResourceSet set =
+		parse_good("service: {name: s, target: {name: m, port: 1, connection-tracking: {connection-aware:\n"
+				   "  {ignore: {users: [a, b]}}}}, bind: {external: {protocol: http, host: h.example}}}");
+	json_t *json = service_spec_to_json(&set.resources[0].service);
+	char *text = json_dumps(json, JSON_COMPACT);
+
+	(void) state;
+	assert_string_equal(text,
+						"{\"name\":\"s\",\"namespace\":\"default\",\"target\":{\"name\":\"m\",\"namespace\":"
+						"\"default\",\"port\":1,\"protocol\":\"tcp\",\"connection-tracking\":{\"connection-aware\":"
+						"{\"ignore\":{\"users\":[\"a\",\"b\"]}}}},\"bind\":{\"external\":{\"protocol\":\"http\","
+						"\"host\":\"h.example\",\"port\":80}}}");
+	free(text);
+	json_decref(json);
+	resource_set_clear(&set);
 }
 
 static void
@@ -112,7 +186,8 @@ test_hostile_apps(void **state)
 		{"{}", "app.name: is missing; it must be a name"},
 		{"{\"name\":\"../a\",\"image\":\"i\"}", "app.name: a name must begin with a letter, but this is '../a'"},
 		{"{\"name\":1,\"image\":\"i\"}", "app.name: a name must begin with a letter, but this is '1'"},
-		{"{\"name\":\"a\",\"image\":null}", "app.image: is missing; it must be the name of an image"},
+		{"{\"name\":\"a\",\"image\":null}",
+		 "app.image: is missing; it must be the name of an image, or there is a 'build'"},
 		{"{\"name\":\"a\",\"image\":\"i\",\"resources\":{\"cpu\":\"1\"}}",
 		 "app.resources.cpu: must be a whole number from 1 to 24, but is text: '1'"},
 		{"{\"name\":\"a\",\"image\":\"i\",\"resources\":{\"memory\":-1}}",
@@ -130,8 +205,8 @@ test_hostile_apps(void **state)
 		 "app.expose.e.port: must be a whole number from 1 to 65535, but is '70000'"},
 		{"{\"name\":\"a\",\"image\":\"i\",\"command\":[1,true,null]}", "app.command[2]: must be text, but is empty"},
 		{"{\"name\":\"a\",\"image\":\"i\",\"colour\":\"red\"}",
-		 "app: unknown key 'colour'; known keys: name, namespace, image, resources, mode, environment, volumes, "
-		 "expose, command"},
+		 "app: unknown key 'colour'; known keys: expose, name, namespace, tags, image, build, resources, mode, "
+		 "environment, volumes, command, restart-policy, depends-on"},
 		{"{\"a\":[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]}", "is nested more than 16 levels deep"},
 	};
 
@@ -143,7 +218,7 @@ test_hostile_apps(void **state)
 		Error err = {0};
 
 		assert_non_null(json);
-		assert_int_equal(app_spec_from_json(json, &spec, &err), -EINVAL);
+		assert_int_equal(app_spec_from_json(RESOURCE_APP, json, &spec, &err), -EINVAL);
 		assert_string_equal(err.message, cases[i].message);
 		assert_int_equal(spec.cpus, 4711);
 		json_decref(json);
@@ -179,8 +254,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_form_of_an_app),	 cmocka_unit_test(test_form_of_an_app_that_goes_to_disk),
-		cmocka_unit_test(test_form_of_a_volume), cmocka_unit_test(test_hostile_apps),
+		cmocka_unit_test(test_form_of_an_app),		 cmocka_unit_test(test_form_of_an_app_that_goes_to_disk),
+		cmocka_unit_test(test_every_key_comes_back), cmocka_unit_test(test_form_of_a_service),
+		cmocka_unit_test(test_form_of_a_volume),	 cmocka_unit_test(test_hostile_apps),
 		cmocka_unit_test(test_hostile_volumes),
 	};
 

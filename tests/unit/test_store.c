@@ -73,7 +73,7 @@ static Error wrong;
 static AppSpec
 make_app(const char *name_space, const char *name)
 {
-	AppSpec app = {.cpus = 1, .memory_mib = 256};
+	AppSpec app = {.kind = RESOURCE_APP, .cpus = 1, .memory_mib = 256};
 
 	snprintf(app.name_space, sizeof(app.name_space), "%s", name_space);
 	snprintf(app.name, sizeof(app.name), "%s", name);
@@ -177,6 +177,70 @@ test_specs_come_back(void **state)
 	assert_int_equal(store_each_app(fixture->store, list_app, list_problem, &listing, &err), 0);
 	assert_string_equal(text_string(&listing.names), "b/v a/z b/y ");
 	assert_string_equal(text_string(&listing.problems), "");
+	clear_listing(&listing);
+}
+
+static int
+list_service(void *context, const ServiceSpec *spec)
+{
+	return list_name(context, spec->name_space, spec->name);
+}
+
+static int
+list_kind(void *context, const AppSpec *spec)
+{
+	text_printf(&((Listing *) context)->names, "%s %s ", resource_kind_name(spec->kind), spec->name);
+	return 0;
+}
+
+static void
+test_machines_and_services_come_back(void **state)
+{
+	Fixture *fixture = *state;
+	AppSpec machine = make_app("n", "m");
+	ServiceSpec service = {.name = "s",
+						   .name_space = "n",
+						   .target_name = "m",
+						   .target_name_space = "n",
+						   .target_port = 80,
+						   .bind = {.kind = BIND_INTERNAL, .port = 80}};
+	Listing listing = {0};
+	Error err = {0};
+
+	machine.kind = RESOURCE_MACHINE;
+	put_app(fixture->store, "n", "a");
+	ASSERT_DONE(store_put_app(fixture->store, &machine, &wrong));
+	ASSERT_DONE(store_put_service(fixture->store, &service, &wrong));
+	service.bind.port = 8080;
+	ASSERT_DONE(store_put_service(fixture->store, &service, &wrong));
+	reopen(fixture);
+	assert_int_equal(store_each_app(fixture->store, list_kind, list_problem, &listing, &err), 0);
+	assert_int_equal(store_each_service(fixture->store, list_service, list_problem, &listing, &err), 0);
+	assert_string_equal(text_string(&listing.names), "app a machine m n/s ");
+	clear_listing(&listing);
+	ASSERT_DONE(store_delete_service(fixture->store, "n", "s", &wrong));
+	assert_int_equal(store_each_service(fixture->store, list_service, list_problem, &listing, &err), 0);
+	assert_string_equal(text_string(&listing.names), "");
+	assert_string_equal(text_string(&listing.problems), "");
+	clear_listing(&listing);
+	app_spec_clear(&machine);
+}
+
+/* What an older lttled wrote is taken over: its apps stay apps. */
+static void
+test_a_first_schema_is_brought_up_to_date(void **state)
+{
+	Fixture *fixture = *state;
+	Listing listing = {0};
+	Error err = {0};
+
+	put_app(fixture->store, "n", "a");
+	store_close(fixture->store);
+	fixture->store = NULL;
+	run_sql(fixture, "DROP TABLE services; ALTER TABLE apps DROP COLUMN kind; PRAGMA user_version = 1");
+	ASSERT_DONE(store_open(fixture->directory, &fixture->store, &wrong));
+	assert_int_equal(store_each_app(fixture->store, list_kind, list_problem, &listing, &err), 0);
+	assert_string_equal(text_string(&listing.names), "app a ");
 	clear_listing(&listing);
 }
 
@@ -481,7 +545,8 @@ test_damaged_specs_are_left_out(void **state)
 
 	put_app(fixture->store, "n", "good");
 	run_sql(fixture,
-			"INSERT INTO apps VALUES ('n', 'a', 'no json'), ('n', 'b', '{\"name\":\"b\",\"namespace\":\"n\"}'),"
+			"INSERT INTO apps (namespace, name, spec) VALUES ('n', 'a', 'no json'), ('n', 'b', "
+			"'{\"name\":\"b\",\"namespace\":\"n\"}'),"
 			" ('n', 'c', '{\"name\":\"other\",\"namespace\":\"n\",\"image\":\"i\"}'), ('n', 'd', '[]'), ('n', 'e', '');"
 			"INSERT INTO volumes VALUES ('n', 'v', '{\"name\":\"v\",\"namespace\":\"n\",\"size\":\"1\"}'),"
 			" ('n', 'w', '{\"name\":\"w\",\"namespace\":\"n\",\"size\":\"16Mi\"}'),"
@@ -490,7 +555,7 @@ test_damaged_specs_are_left_out(void **state)
 	assert_string_equal(text_string(&listing.names), "n/good ");
 	assert_string_equal(text_string(&listing.problems),
 						"app n/a: '[' or '{' expected near 'no'\n"
-						"app n/b: app.image: is missing; it must be the name of an image\n"
+						"app n/b: app.image: is missing; it must be the name of an image, or there is a 'build'\n"
 						"app n/c: its spec has another name\n"
 						"app n/d: app: must be a map\n"
 						"app n/e: '[' or '{' expected near end of file\n");
@@ -654,8 +719,8 @@ test_a_failed_migration_leaves_nothing(void **state)
 	store_close(fixture->store);
 	fixture->store = NULL;
 	/* An empty database with one table in the way: the step fails half-way. */
-	run_sql(fixture,
-			"DROP TABLE volumes; DROP TABLE machines; DROP TABLE apps; DROP TABLE images; PRAGMA user_version = 0");
+	run_sql(fixture, "DROP TABLE volumes; DROP TABLE machines; DROP TABLE apps; DROP TABLE images; DROP TABLE services;"
+					 "PRAGMA user_version = 0");
 	assert_int_equal(store_open(fixture->directory, &fixture->store, &err), -EIO);
 	assert_non_null(strstr(err.message, "to schema 1: table events already exists"));
 	assert_int_equal(read_version(fixture), 0);
@@ -692,6 +757,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_STORE(test_specs_come_back),
+		WITH_STORE(test_machines_and_services_come_back),
+		WITH_STORE(test_a_first_schema_is_brought_up_to_date),
 		WITH_STORE(test_app_of_the_guide_comes_back_whole),
 		WITH_STORE(test_a_callback_can_stop),
 		WITH_STORE(test_machines_come_back),

@@ -1,0 +1,175 @@
+/* Checking a file before anything changes: against itself, and against what is there; see deploy.c. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "engine/deploy_private.h"
+
+void
+deploy_complain(Deployment *deployment, const Resource *resource, const SourceMark *mark, const char *key_path,
+				const char *format, ...)
+{
+	Diagnostic diagnostic = {.line = mark == NULL ? resource->line : mark->line,
+							 .column = mark == NULL ? resource->column : mark->column};
+	va_list arguments;
+
+	snprintf(diagnostic.key_path, sizeof(diagnostic.key_path), "%s.%s", resource_kind_name(resource->kind), key_path);
+	va_start(arguments, format);
+	vsnprintf(diagnostic.message, sizeof(diagnostic.message), format, arguments);
+	va_end(arguments);
+	diagnostic_list_add(&deployment->diagnostics, &diagnostic);
+}
+
+static bool
+deploy_has_volume(void *context, const char *name_space, const char *name)
+{
+	return engine_find_volume(context, name_space, name) != NULL;
+}
+
+static bool
+deploy_has_machine(void *context, const char *name_space, const char *name)
+{
+	return engine_find_machine(context, name_space, name) != NULL;
+}
+
+static void
+deploy_check_volume(Deployment *deployment, DeployStep *step)
+{
+	const VolumeSpec *spec = &step->resource->volume;
+	char size[32];
+
+	step->volume = engine_find_volume(deployment->engine, spec->name_space, spec->name);
+	if (step->volume == NULL)
+		return;
+	size_format(step->volume->spec.size_bytes, size);
+	if (spec->size_bytes != step->volume->spec.size_bytes)
+		deploy_complain(deployment, step->resource, NULL, "size",
+						"volume %s/%s exists with %s; the size of a volume cannot be changed", spec->name_space,
+						spec->name, size);
+	volume_spec_compare(&step->volume->spec, spec, &step->changes);
+}
+
+/* The deployed app or machine that mounts the volume, other than the one named like `spec`. */
+static const Machine *
+deploy_find_writer(Engine *engine, const AppSpec *spec, const VolumeMount *mount)
+{
+	for (const Machine *machine = engine->machines; machine != NULL; machine = machine->next)
+	{
+		if (strcmp(machine->spec.name_space, spec->name_space) == 0 && strcmp(machine->spec.name, spec->name) == 0)
+			continue;
+		for (size_t i = 0; i < machine->spec.volume_count; i++)
+		{
+			if (strcmp(machine->spec.volumes[i].name_space, mount->name_space) == 0 &&
+				strcmp(machine->spec.volumes[i].name, mount->name) == 0)
+				return machine;
+		}
+	}
+	return NULL;
+}
+
+static void
+deploy_check_volumes(Deployment *deployment, const DeployStep *step)
+{
+	const AppSpec *spec = &step->resource->app;
+
+	for (size_t i = 0; i < spec->volume_count; i++)
+	{
+		const VolumeMount *mount = &spec->volumes[i];
+		const EngineVolume *volume = engine_find_volume(deployment->engine, mount->name_space, mount->name);
+		const Machine *writer = deploy_find_writer(deployment->engine, spec, mount);
+		char key_path[64];
+
+		snprintf(key_path, sizeof(key_path), "volumes[%zu].name", i);
+		if (writer != NULL && (volume == NULL || volume->spec.mode == VOLUME_WRITEABLE))
+			deploy_complain(deployment, step->resource, &mount->mark, key_path,
+							"volume %s/%s is mounted by %s %s; a writeable volume belongs to one", mount->name_space,
+							mount->name, resource_kind_name(writer->spec.kind), writer->label);
+	}
+}
+
+/* A service of this name that is there and does not belong to the app. */
+static void
+deploy_check_exposes(Deployment *deployment, const DeployStep *step)
+{
+	const AppSpec *spec = &step->resource->app;
+
+	for (size_t i = 0; i < spec->expose_count; i++)
+	{
+		char name[2 * NAME_MAX_BYTES + 2];
+		char key_path[2 * NAME_MAX_BYTES];
+		const EngineService *there;
+
+		snprintf(name, sizeof(name), "%s-%s", spec->name, spec->exposes[i].name);
+		snprintf(key_path, sizeof(key_path), "expose.%s", spec->exposes[i].name);
+		there = engine_find_service(deployment->engine, spec->name_space, name);
+		if (there != NULL && (there->spec.expose[0] == '\0' || strcmp(there->spec.target_name, spec->name) != 0))
+			deploy_complain(deployment, step->resource, &spec->exposes[i].mark, key_path,
+							"the service %s/%s exists already, %s%s", spec->name_space, name,
+							there->spec.expose[0] == '\0' ? "a document of its own" : "of app ",
+							there->spec.expose[0] == '\0' ? "" : there->spec.target_name);
+	}
+}
+
+static void
+deploy_check_machine(Deployment *deployment, DeployStep *step)
+{
+	const AppSpec *spec = &step->resource->app;
+
+	deploy_check_volumes(deployment, step);
+	deploy_check_exposes(deployment, step);
+	step->machine = engine_find_machine(deployment->engine, spec->name_space, spec->name);
+	if (step->machine == NULL)
+		return;
+	if (step->machine->facts.delete_wanted)
+		deploy_complain(deployment, step->resource, NULL, "name",
+						"%s %s is being deleted; deploy again when it is gone",
+						resource_kind_name(step->machine->spec.kind), step->machine->label);
+	if (step->machine->spec.kind != spec->kind)
+		deploy_complain(deployment, step->resource, NULL, "name", "%s exists as %s %s; delete it first",
+						step->machine->label, step->machine->spec.kind == RESOURCE_APP ? "an" : "a",
+						resource_kind_name(step->machine->spec.kind));
+	app_spec_compare(&step->machine->spec, spec, &step->changes);
+}
+
+static void
+deploy_check_service(Deployment *deployment, DeployStep *step)
+{
+	const ServiceSpec *spec = &step->resource->service;
+
+	step->service = engine_find_service(deployment->engine, spec->name_space, spec->name);
+	if (step->service == NULL)
+		return;
+	if (step->service->spec.expose[0] != '\0')
+		deploy_complain(deployment, step->resource, NULL, "name", "the service %s/%s belongs to app %s",
+						spec->name_space, spec->name, step->service->spec.target_name);
+	service_spec_compare(&step->service->spec, spec, &step->changes);
+}
+
+int
+deploy_check(Deployment *deployment, const char *text, size_t size)
+{
+	DeployedResources deployed = {
+		.context = deployment->engine, .has_volume = deploy_has_volume, .has_machine = deploy_has_machine};
+	int result = resource_set_parse(text, size, &deployment->set, &deployment->diagnostics);
+
+	if (result < 0)
+		return result;
+	deployment->steps = memory_allocate(deployment->set.count * sizeof(*deployment->steps));
+	result = resource_set_check_references(&deployment->set, &deployed, &deployment->diagnostics);
+	for (size_t i = 0; i < deployment->set.count; i++)
+	{
+		DeployStep *step = &deployment->steps[i];
+
+		step->resource = &deployment->set.resources[i];
+		deploy_check_offer(deployment, step->resource);
+		if (step->resource->kind == RESOURCE_VOLUME)
+			deploy_check_volume(deployment, step);
+		else if (step->resource->kind == RESOURCE_SERVICE)
+			deploy_check_service(deployment, step);
+		else
+			deploy_check_machine(deployment, step);
+	}
+	return deployment->diagnostics.count > 0 ? -EINVAL : result;
+}

@@ -1,0 +1,36 @@
+/* What the files of a deployment share: deploy.c, deploy_check.c, deploy_offer.c. */
+#ifndef ENGINE_DEPLOY_PRIVATE_H
+#define ENGINE_DEPLOY_PRIVATE_H
+
+#include "engine/engine_private.h"
+
+/* What a deployment does with one resource. */
+typedef struct DeployStep
+{
+	const Resource *resource;
+	Machine *machine;		/* app, machine: the one that is there, or NULL */
+	EngineVolume *volume;	/* volume: the one that is there, or NULL */
+	EngineService *service; /* service: the one that is there, or NULL */
+	unsigned index;			/* app, machine that is new: its address */
+	SpecChanges changes;
+} DeployStep;
+
+typedef struct Deployment
+{
+	Engine *engine;
+	ResourceSet set;
+	DeployStep *steps; /* as many as set has resources */
+	DiagnosticList diagnostics;
+} Deployment;
+
+/* key_path: below the kind: "volumes[0].name". mark NULL: the resource's own place. */
+void deploy_complain(Deployment *deployment, const Resource *resource, const SourceMark *mark, const char *key_path,
+					 const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* Fills set and steps from a file's text. -EINVAL with diagnostics. */
+int deploy_check(Deployment *deployment, const char *text, size_t size) MUST_CHECK;
+
+/* Complains of what is right and not served by this coordinator. */
+void deploy_check_offer(Deployment *deployment, const Resource *resource);
+
+#endif

@@ -1,0 +1,120 @@
+/* What can be done with specs, each by its table of keys; see spec.h and key_struct.h. */
+#include "model/spec.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "model/key_struct.h"
+
+void
+volume_spec_copy(const VolumeSpec *from, VolumeSpec *ret_to)
+{
+	VolumeSpec copy = *from;
+
+	keys_own(volume_keys, &copy);
+	*ret_to = copy;
+}
+
+void
+volume_spec_clear(VolumeSpec *spec)
+{
+	keys_free(volume_keys, spec);
+	*spec = (VolumeSpec){0};
+}
+
+void
+app_spec_copy(const AppSpec *from, AppSpec *ret_to)
+{
+	AppSpec copy = *from;
+
+	keys_own(app_keys, &copy);
+	*ret_to = copy;
+}
+
+void
+app_spec_clear(AppSpec *spec)
+{
+	keys_free(app_keys, spec);
+	*spec = (AppSpec){0};
+}
+
+void
+service_spec_copy(const ServiceSpec *from, ServiceSpec *ret_to)
+{
+	ServiceSpec copy = *from;
+
+	keys_own(service_keys, &copy);
+	*ret_to = copy;
+}
+
+void
+service_spec_clear(ServiceSpec *spec)
+{
+	keys_free(service_keys, spec);
+	*spec = (ServiceSpec){0};
+}
+
+void
+service_spec_of_expose(const AppSpec *app, const Expose *expose, ServiceSpec *ret_service)
+{
+	char *name = memory_printf("%s-%s", app->name, expose->name);
+	bool is_http =
+		expose->is_external && (expose->bind.protocol == EXTERNAL_HTTP || expose->bind.protocol == EXTERNAL_HTTPS);
+	ServiceSpec service = {.tags = app->tags,
+						   .target_port = expose->port,
+						   .target_protocol = is_http ? TARGET_HTTP : TARGET_TCP,
+						   .tracking = expose->tracking,
+						   .bind = expose->bind};
+
+	memcpy(service.name_space, app->name_space, sizeof(service.name_space));
+	text_copy(service.name, sizeof(service.name), name);
+	free(name);
+	memcpy(service.expose, expose->name, sizeof(service.expose));
+	memcpy(service.target_name_space, app->name_space, sizeof(service.target_name_space));
+	memcpy(service.target_name, app->name, sizeof(service.target_name));
+	service_spec_copy(&service, ret_service);
+}
+
+bool
+resource_is_machine(const Resource *resource)
+{
+	return resource->kind == RESOURCE_APP || resource->kind == RESOURCE_MACHINE;
+}
+
+void
+resource_set_clear(ResourceSet *set)
+{
+	for (size_t i = 0; i < set->count; i++)
+		keys_free(resource_kind_keys(set->resources[i].kind)->keys, &set->resources[i].head);
+	free(set->resources);
+	*set = (ResourceSet){0};
+}
+
+void
+volume_spec_compare(const VolumeSpec *old_spec, const VolumeSpec *new_spec, SpecChanges *ret_changes)
+{
+	keys_compare(volume_keys, old_spec, new_spec, ret_changes);
+}
+
+void
+app_spec_compare(const AppSpec *old_spec, const AppSpec *new_spec, SpecChanges *ret_changes)
+{
+	keys_compare(resource_kind_keys(new_spec->kind)->keys, old_spec, new_spec, ret_changes);
+}
+
+void
+service_spec_compare(const ServiceSpec *old_spec, const ServiceSpec *new_spec, SpecChanges *ret_changes)
+{
+	keys_compare(service_keys, old_spec, new_spec, ret_changes);
+}
+
+void
+spec_changes_clear(SpecChanges *changes)
+{
+	for (size_t i = 0; i < changes->count; i++)
+		free(changes->lines[i]);
+	free(changes->lines);
+	*changes = (SpecChanges){0};
+}
