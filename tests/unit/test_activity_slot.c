@@ -23,6 +23,7 @@
 
 static LttleActivitySlot slot;
 static _Atomic int writer_is_done;
+static _Atomic int something_was_read;
 
 static uint32_t
 kind_of(uint32_t pid)
@@ -36,7 +37,8 @@ write_slot(void *unused)
 {
 	uint32_t state = 1;
 
-	for (uint32_t pid = 1; pid <= OWNERS; pid++)
+	/* On a busy machine the readers may have their first turn only after all of that. */
+	for (uint32_t pid = 1; pid <= OWNERS || !atomic_load(&something_was_read); pid++)
 	{
 		lttle_activity_slot_take(&slot, pid, kind_of(pid), state, state, pid);
 		for (int i = 0; i < STATES_PER_OWNER; i++)
@@ -88,6 +90,7 @@ read_slot(void *context)
 			continue;
 		seen_check(seen, &reading, last_pid);
 		last_pid = reading.pid;
+		atomic_store(&something_was_read, 1);
 	}
 	return NULL;
 }
