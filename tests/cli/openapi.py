@@ -87,4 +87,5 @@ def check(method, path, status, body):
     response = resolve(operation["responses"].get(str(status), operation["responses"].get("default")))
     assert response is not None, f"{method} {path}: {status} is not in the document"
     schema = response["content"]["application/json"]["schema"]
-    assert problems(body, schema) == []
+    found = problems(body, schema)
+    assert not found, "; ".join(found)
