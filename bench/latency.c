@@ -9,6 +9,7 @@
  *   await     the same, tried again every millisecond until a server answers; from the first try to the row
  *   open      opens the session that `query` uses
  *   query     `select 1` on that session; from before send(2) to the row
+ *   sql TEXT  any statement on that session; from before send(2) to its first row
  *   close     closes the session
  */
 #include <arpa/inet.h>
@@ -27,6 +28,8 @@
 
 #define MESSAGE_MAX_BYTES 65536
 #define WAIT_SECONDS	  60
+#define LINE_MAX_BYTES	  1024
+#define PING			  "select 1"
 
 static struct sockaddr_in server;
 static const char *user;
@@ -140,11 +143,14 @@ send_startup(int fd)
 }
 
 static void
-send_query(int fd)
+send_query(int fd, const char *text)
 {
-	static const char message[] = "Q\0\0\0\015select 1"; /* its NUL belongs to it */
+	char message[5 + LINE_MAX_BYTES] = "Q";
+	uint32_t length = htonl((uint32_t) (4 + strlen(text) + 1)); /* its NUL belongs to it */
 
-	send_all(fd, message, sizeof(message));
+	memcpy(message + 1, &length, sizeof(length));
+	memcpy(message + 5, text, strlen(text) + 1);
+	send_all(fd, message, 5 + strlen(text) + 1);
 }
 
 static int
@@ -180,9 +186,9 @@ session_close(int fd)
 
 /* From before the query to its row; then on to the end of its answer. */
 static void
-query_first_row(int fd)
+query_first_row(int fd, const char *text)
 {
-	send_query(fd);
+	send_query(fd, text);
 	receive_until(fd, 'D');
 }
 
@@ -193,7 +199,7 @@ measure_connect(void)
 	int fd = session_open();
 	uint64_t took_ns;
 
-	query_first_row(fd);
+	query_first_row(fd, PING);
 	took_ns = now_ns() - begin_ns;
 	receive_until(fd, 'Z');
 	session_close(fd);
@@ -221,7 +227,7 @@ measure_await(void)
 		nanosleep(&pause, NULL);
 	}
 	session_open();
-	query_first_row(tried_fd);
+	query_first_row(tried_fd, PING);
 	took_ns = now_ns() - begin_ns;
 	awaiting = false;
 	receive_until(tried_fd, 'Z');
@@ -230,12 +236,12 @@ measure_await(void)
 }
 
 static uint64_t
-measure_query(int fd)
+measure_query(int fd, const char *text)
 {
 	uint64_t begin_ns = now_ns();
 	uint64_t took_ns;
 
-	query_first_row(fd);
+	query_first_row(fd, text);
 	took_ns = now_ns() - begin_ns;
 	receive_until(fd, 'Z');
 	return took_ns;
@@ -244,7 +250,7 @@ measure_query(int fd)
 int
 main(int argc, char **argv)
 {
-	char line[64];
+	char line[LINE_MAX_BYTES];
 	int session_fd = -1;
 
 	if (argc != 5 || inet_pton(AF_INET, argv[1], &server.sin_addr) != 1)
@@ -264,7 +270,9 @@ main(int argc, char **argv)
 		else if (strcmp(line, "await") == 0)
 			printf("%llu\n", (unsigned long long) measure_await());
 		else if (strcmp(line, "query") == 0 && session_fd >= 0)
-			printf("%llu\n", (unsigned long long) measure_query(session_fd));
+			printf("%llu\n", (unsigned long long) measure_query(session_fd, PING));
+		else if (strncmp(line, "sql ", 4) == 0 && session_fd >= 0)
+			printf("%llu\n", (unsigned long long) measure_query(session_fd, line + 4));
 		else if (strcmp(line, "open") == 0 && session_fd < 0)
 		{
 			session_fd = session_open();

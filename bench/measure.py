@@ -53,19 +53,33 @@ class Client:
         self.process.wait(timeout=30)
 
 
+def make_swap_file(path, mebibytes):
+    """Below a coordinator's root; it goes away in harness.sweep(), also when this run is killed."""
+    for arguments in (("fallocate", "--length", f"{mebibytes}MiB", path), ("chmod", "0600", path), ("mkswap", path),
+                      ("swapon", path)):
+        subprocess.run([str(argument) for argument in arguments], check=True, capture_output=True)
+
+
 class Host(harness.Coordinator):
     """A coordinator of the benchmark's own, with the image; what is left of it is told at the end."""
 
     number = 0
     network = "10.253"  # the first two numbers of all addresses; the upper half is for the rivals
 
-    def __init__(self, settings=""):
+    def __init__(self, settings="", swap_mib=0):
         Host.number += 1
         super().__init__(f"b{os.getpid() % 10000:04d}{chr(ord('a') + Host.number)}", f"{Host.network}.0.0/17", settings)
+        self.swap_mib = swap_mib
 
     def __enter__(self):
-        self.start()
-        self.import_image()
+        try:
+            if self.swap_mib:
+                make_swap_file(self.root / "swapfile", self.swap_mib)
+            self.start()
+            self.import_image()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, kind, value, trace):
@@ -149,18 +163,25 @@ def sql(address, text, prefix=()):
 
 
 def make_table(address, mib, prefix=()):
-    """A table of this size: four rows fill a page of 8 KiB."""
+    """A table of this size: four rows fill a page of 8 KiB. Half of each row does not compress, as half of real data."""
     sql(address, f"""CREATE EXTENSION IF NOT EXISTS pg_prewarm;
-        CREATE TABLE warm AS SELECT n, repeat('x', 1960) AS filler FROM generate_series(1, {mib * 128 * 4}) n;
+        CREATE TABLE warm AS
+            WITH noise AS MATERIALIZED (SELECT string_agg(sha512(n::text::bytea), '') AS bytes FROM generate_series(1, 2000) n)
+            SELECT n, substr(bytes, n * 37 % 120000 + 1, 976) || decode(repeat('00', 976), 'hex') AS filler
+            FROM generate_series(1, {mib * 128 * 4}) n, noise;
         VACUUM ANALYZE warm;
         CHECKPOINT;""", prefix)
 
 
 def prewarm(address, mib, prefix=()):
     """Reads that much of the table into the shared buffers."""
-    pages = int(sql(address, f"SELECT pg_prewarm('warm', 'buffer', 'main', 0, {mib * 128 - 1})", prefix))
-    if pages != mib * 128:
-        raise RuntimeError(f"{pages} pages were read and not {mib * 128}")
+    prewarm_pages(address, mib * 128, prefix)
+
+
+def prewarm_pages(address, wanted, prefix=()):
+    pages = int(sql(address, f"SELECT pg_prewarm('warm', 'buffer', 'main', 0, {wanted - 1})", prefix))
+    if pages != wanted:
+        raise RuntimeError(f"{pages} pages were read and not {wanted}")
 
 
 def drop_cache(files):
@@ -169,6 +190,12 @@ def drop_cache(files):
         fd = os.open(path, os.O_RDONLY)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(fd)
+
+
+def drop_all_caches(_=None):
+    """Everything that the host has cached of any file, as after a reboot, except what is mapped or locked."""
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("3")
 
 
 def cached_bytes(files):
@@ -185,6 +212,11 @@ def quantile(values, share):
 
 def median(values):
     return statistics.median(values)
+
+
+def spread(values, digits=1):
+    """The middle half of the samples: the quartiles."""
+    return f"{quantile(values, 0.25):.{digits}f}–{quantile(values, 0.75):.{digits}f}"
 
 
 def mib(value):

@@ -21,10 +21,10 @@ def plot_boxes(name, title, boxes):
                for number, (_, values) in enumerate(boxes)]
     ticks = ", ".join(f"{quote(label)} {number}" for number, (label, _) in enumerate(boxes))
     drawn = ", ".join(f"$d{number} using ({number}):1 with boxplot notitle" for number in range(len(boxes)))
-    return "\n".join([*columns, COMMON.format(height=560, name=name, title=title),
+    return "\n".join([*columns, COMMON.format(height=680, name=name, title=title),
                       "set logscale y", "set style boxplot outliers pointtype 7", "set style fill solid 0.3",
-                      "set pointsize 0.3", f"set xtics rotate by -30 ({ticks})", f"set xrange [-0.7:{len(boxes) - 0.3}]",
-                      "set bmargin 9", f"plot {drawn}"])
+                      "set pointsize 0.3", f"set xtics rotate by -30 font ',10' ({ticks})", f"set xrange [-0.7:{len(boxes) - 0.3}]",
+                      "set bmargin 16", f"plot {drawn}"])
 
 
 def plot_lines(name, title, series):

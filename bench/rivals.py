@@ -1,6 +1,6 @@
 """
 What people use instead, on the same image and with the same data: a container of runc, started cold or restored from a
-checkpoint, and a plain `pg_ctl start`. Everything lies below one directory and carries one prefix, and is recorded like
+checkpoint, a plain `pg_ctl start`, and a server that systemd starts for the first client. Everything lies below one directory and carries one prefix, and is recorded like
 a coordinator of the tests, so that a run that was killed is swept by the next one.
 """
 
@@ -21,6 +21,7 @@ ENVIRONMENT = {
     "POSTGRES_HOST_AUTH_METHOD": "trust", "POSTGRES_PASSWORD": "password",
 }
 CAP_SYS_RESOURCE = 24
+PROXY = "/lib/systemd/systemd-socket-proxyd"
 # Where the image's own CRIU is taken from; the coordinator uses the same.
 CRIU = "/usr/local/lib/lttle/criu" if os.access("/usr/local/lib/lttle/criu", os.X_OK) else "criu"
 # prlimit(2) on a process of another user needs CAP_SYS_RESOURCE or that user's real ids, and CRIU's dump asks for limits.
@@ -53,6 +54,7 @@ class Rivals:
         self.table_mib, self.image_root = table_mib, image_root
         self.address, self.host_address = f"{Host.network}.255.2", f"{Host.network}.255.1"
         self.arguments = ["postgres", *arguments]
+        self.activated = None
         self.record = harness.RECORDS / f"{self.prefix}.json"
 
     def __enter__(self):
@@ -73,6 +75,9 @@ class Rivals:
         return self
 
     def __exit__(self, kind, value, trace):
+        if self.activated is not None:
+            self.activated.kill()
+            self.activated.wait()
         self.runc("delete", "--force", "one", check=False)
         self.pg_ctl("stop", "-m", "immediate", check=False)
         harness.sweep(self.prefix, self.root)
@@ -158,7 +163,9 @@ class Rivals:
         start()
         return int(self.client.receive()) / 1e6
 
-    def run_cold(self):
+    def run_cold(self, drop=None):
+        if drop is not None:
+            drop()
         return self.first_row(lambda: self.runc("run", "--detach", "--bundle", self.root / "runc", "one"))
 
     def warm(self, mebibytes):
@@ -174,10 +181,13 @@ class Rivals:
     def image_files(self):
         return [path for path in (self.root / "runc/images").iterdir() if path.is_file()]
 
-    def restore(self, cold=False):
+    def drop_images(self):
+        drop_cache(self.image_files())
+
+    def restore(self, drop=None):
         images = self.root / "runc/images"
-        if cold:
-            drop_cache(self.image_files())
+        if drop is not None:
+            drop()
         return self.first_row(lambda: self.runc("restore", "--detach", "--image-path", images, "--work-path", images,
                                                 "--bundle", self.root / "runc", "one"))
 
@@ -200,8 +210,39 @@ class Rivals:
         if check and done.returncode != 0:
             raise RuntimeError(f"pg_ctl {arguments[0]}: {done.stderr}")
 
-    def start_plain(self):
+    def start_plain(self, drop=None):
         options = " ".join(self.arguments[1:])
+        if drop is not None:
+            drop()
         took = self.first_row(lambda: self.pg_ctl("start", "-l", "/tmp/log", "-o", options))
         self.pg_ctl("stop", "-m", "fast")
+        return took
+
+    # -- the plain server, started by systemd's parts for the first client --
+
+    def is_listening(self):
+        return f"{self.address}:5432" in run("nsenter", f"--net={self.root}/netns", "ss", "--no-header", "-ltn")
+
+    def start_activated(self, drop=None):
+        """
+        What a socket unit, a service of PostgreSQL and one of the proxy after it do: systemd-socket-activate listens,
+        and when a client comes the server is started, and systemd-socket-proxyd when the server is ready. The client
+        connects once.
+        """
+        plain, arguments = self.root / "plain/rootfs", " ".join(self.arguments[1:])
+        script = f"""env -u LISTEN_FDS -u LISTEN_PID chroot --userspec={UID}:{UID} {plain} {BIN}/postgres -D /{DATA} \
+                         -c listen_addresses=127.0.0.1 {arguments} 3<&- >>{plain}/tmp/log 2>&1 &
+                     until grep -qs '^ready' {plain}/{DATA}/postmaster.pid; do sleep 0.001; done
+                     exec {PROXY} 127.0.0.1:5432"""
+        self.activated = subprocess.Popen(
+            ["nsenter", f"--net={self.root}/netns", "systemd-socket-activate", "--listen", f"{self.address}:5432", "sh",
+             "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        harness.wait_until("systemd-socket-activate to listen", self.is_listening)
+        if drop is not None:
+            drop()
+        took = self.client.milliseconds("connect")
+        self.pg_ctl("stop", "-m", "fast")
+        self.activated.terminate()
+        self.activated.wait(timeout=harness.DEADLINE)
+        self.activated = None
         return took

@@ -93,6 +93,7 @@ def sweep(prefix, root):
     """Gives back by force what a killed run left. Only what carries this prefix or lies below this root."""
     sweep_kernel(prefix, root)
     remove_zram(root)
+    remove_swap_files(root)
     shutil.rmtree(root, ignore_errors=True)
 
 
@@ -157,6 +158,12 @@ def remove_zram(root):
     subprocess.run(["swapoff", f"/dev/zram{number}"], capture_output=True)
     (block / "reset").write_text("1")
     Path("/sys/class/zram-control/hot_remove").write_text(str(number))
+
+
+def remove_swap_files(root):
+    for line in Path("/proc/swaps").read_text().splitlines()[1:]:
+        if line.startswith(f"{root}/"):
+            subprocess.run(["swapoff", line.split()[0]], check=True)
 
 
 def sweep_dead_runs():
