@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 #define MESSAGE_MAX_BYTES 65536
-#define WAIT_SECONDS	  60
+#define WAIT_SECONDS	  600
 #define LINE_MAX_BYTES	  1024
 #define PING			  "select 1"
 

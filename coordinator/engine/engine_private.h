@@ -57,7 +57,8 @@ struct Engine
 	char criu_version[32];
 	char criu_problem[256];
 	unsigned turns_taken[TURN_KINDS];
-	uint64_t last_ticket; /* of those that wait for their turn */
+	uint64_t last_ticket;		/* of those that wait for their turn */
+	struct event *reclaim_turn; /* serves those who wait to give memory back; NULL before the first suspend */
 	EnginePressure pressure;
 	Drain *drain;		 /* NULL: open for everything */
 	bool host_restarted; /* since the last coordinator */
@@ -84,6 +85,7 @@ void engine_service_changed(Engine *engine, const ServiceSpec *spec);
 void engine_service_removed(Engine *engine, const ServiceSpec *spec);
 void engine_watch_pressure(Engine *engine);	 /* a machine sleeps, and has given back what it could */
 void engine_forget_pressure(Engine *engine); /* after the machines */
+void engine_end_reclaims(Engine *engine);	 /* the same */
 /* drain.c */
 void engine_note_phase(Engine *engine);								/* a machine is in another phase */
 int engine_check_open(const Engine *engine, Error *err) MUST_CHECK; /* -EBUSY while the host is drained */

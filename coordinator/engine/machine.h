@@ -4,6 +4,7 @@
  *   machine.c     birth and death of the struct, the dispatcher that alone writes the phase
  *   lifecycle.c   fetch, create, boot, exit, restart, stop, tear down
  *   suspend.c     PREPARE, freeze, last look, sleep
+ *   give_back.c   the memory of those that sleep
  *   wake.c        thaw
  *   hibernate.c   to disk and back
  *   pressure.c    who goes to disk when the host's memory runs short
@@ -12,7 +13,7 @@
  *   flash.c       what the extension says
  *   wait.c        those who wait for a phase
  *   failure.c     why it does not run
- *   turns.c       cold starts and restores in turn
+ *   turns.c       cold starts, restores and reclaiming in turn
  */
 #ifndef ENGINE_MACHINE_H
 #define ENGINE_MACHINE_H
@@ -67,6 +68,7 @@ typedef enum TurnKind
 {
 	TURN_BOOT,	  /* a cold start, until the server is ready */
 	TURN_RESTORE, /* a restore from disk */
+	TURN_RECLAIM, /* giving memory back */
 	TURN_KINDS
 } TurnKind;
 
@@ -197,7 +199,11 @@ void machine_look(Machine *machine);
 void machine_sleep(Machine *machine);
 void machine_back_off(Machine *machine, uint64_t at_least_ms);
 void machine_stop_freeze_watch(Machine *machine);
-void machine_cancel_memory_work(Machine *machine);
+
+/* give_back.c */
+void machine_give_back(Machine *machine);		   /* the memory of one that sleeps, when its turn has come */
+void machine_begin_reclaim(Machine *machine);	   /* what machine_give_back does then */
+void machine_cancel_memory_work(Machine *machine); /* also the recording of the hot set */
 
 /* hibernate.c */
 bool machine_can_hibernate(Machine *machine);				  /* false: `refusal` says why */
@@ -242,7 +248,8 @@ bool machine_has_failed(const Machine *machine);
 struct json_t *machine_last_words_to_json(const Machine *machine); /* the last lines of its log */
 
 /* turns.c */
-void machine_wait_for_turn(Machine *machine, TurnKind kind);
+void machine_join_queue(Machine *machine, TurnKind kind);	 /* served by the next engine_serve_turns */
+void machine_wait_for_turn(Machine *machine, TurnKind kind); /* served at once, where there is room */
 /* Gives its place up, in the queue or among those that are served. Who comes next: engine_serve_turns. */
 void machine_leave_turn(Machine *machine, TurnKind kind);
 

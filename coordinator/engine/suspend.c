@@ -15,11 +15,9 @@
 #include "base/text.h"
 #include "engine/engine_private.h"
 #include "host/quiesce.h"
-#include "host/reclaim.h"
 
-#define BACK_OFF_FIRST_MS  100
-#define BACK_OFF_LAST_MS   2000
-#define RECLAIM_TIMEOUT_MS 60000
+#define BACK_OFF_FIRST_MS 100
+#define BACK_OFF_LAST_MS  2000
 
 static void
 machine_refuse(Machine *machine, const char *why)
@@ -213,42 +211,6 @@ machine_look(Machine *machine)
 
 /* ---- asleep ---- */
 
-static int
-reclaim_job(const void *input, void *output, Error *err)
-{
-	const Machine *machine = input;
-	const Settings *settings = &machine->engine->settings;
-	ReclaimSpec spec = {.cgroups = machine->engine->cgroups,
-						.cgroup = machine->group,
-						.hotset_path = settings->hot_set_bytes > 0 ? machine->paths.hotset : NULL,
-						.hotset_max_bytes = settings->hot_set_bytes};
-
-	return reclaim_run(&spec, output, err);
-}
-
-static void
-machine_reclaimed(void *context, int result, const void *output, const Error *err)
-{
-	Machine *machine = context;
-	const ReclaimResult *reclaim = output;
-	char before[32], after[32], hot[32], took[32];
-
-	machine->memory_work = NULL;
-	engine_watch_pressure(machine->engine);
-	if (result < 0)
-	{
-		log_warning("memory not given back", "machine", machine->label, "reason", err->message);
-		return;
-	}
-	machine->reclaimed = true;
-	snprintf(before, sizeof(before), "%lluKiB", (unsigned long long) reclaim->before_bytes / 1024);
-	snprintf(after, sizeof(after), "%lluKiB", (unsigned long long) reclaim->after_bytes / 1024);
-	snprintf(hot, sizeof(hot), "%lluKiB", (unsigned long long) reclaim->hot_bytes / 1024);
-	snprintf(took, sizeof(took), "%llums", (unsigned long long) reclaim->took_us / 1000);
-	log_info("memory given back", "namespace", machine->spec.name_space, "machine", machine->spec.name, "before",
-			 before, "after", after, "hot", hot, "took", took);
-}
-
 static void
 machine_handle_knock(void *context, const DoorKnock *knock)
 {
@@ -275,23 +237,8 @@ machine_open_door(Machine *machine, Error *err)
 }
 
 void
-machine_cancel_memory_work(Machine *machine)
-{
-	job_cancel(machine->memory_work);
-	machine->memory_work = NULL;
-	evtimer_del(machine->hotset_timer);
-}
-
-void
 machine_sleep(Machine *machine)
 {
-	JobSpec spec = {.name = "reclaim memory",
-					.function = reclaim_job,
-					.input = machine,
-					.output_bytes = sizeof(ReclaimResult),
-					.timeout_ms = RECLAIM_TIMEOUT_MS,
-					.done = machine_reclaimed,
-					.context = machine};
 	Error error;
 
 	socket_set_defer_accept(&machine->sockets, (unsigned) machine->engine->settings.defer_accept_seconds);
@@ -309,13 +256,8 @@ machine_sleep(Machine *machine)
 	machine->snapshot_promised = false;
 	machine->refusal[0] = '\0';
 	machine->awake.text[0] = '\0';
-	machine->reclaimed = false;
 	machine_save(machine);
 	if (machine->spec.hibernate_after_ms > 0)
 		machine_start_timer(machine->hibernate_timer, machine->spec.hibernate_after_ms);
-	machine_cancel_memory_work(machine);
-	if (machine->engine->settings.reclaim && job_start(machine->engine->loop, &spec, &machine->memory_work, &error) < 0)
-		log_warning("memory not given back", "machine", machine->label, "reason", error.message);
-	if (machine->memory_work == NULL)
-		engine_watch_pressure(machine->engine);
+	machine_give_back(machine);
 }

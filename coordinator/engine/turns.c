@@ -1,14 +1,39 @@
 /*
- * Work that is done in turn. A machine that boots takes a whole processor for seconds, and one that is restored reads
- * its memory from disk: a hundred at once would all be late. First come, first served, at most max-boots and
- * max-resumes at a time; who waits is not refused.
+ * Work that is done in turn. A machine that boots takes a whole processor for seconds, one that is restored reads its
+ * memory from disk, and one that gives memory back has all of it looked at: a hundred at once would all be late, and in
+ * the way of those with a client. First come, first served, at most max-boots and max-resumes at a time, or as many as
+ * there are processors; who waits is not refused.
  */
+#include <unistd.h>
+
 #include "engine/engine_private.h"
 
 static unsigned
 engine_turns_at_a_time(const Engine *engine, TurnKind kind)
 {
-	return kind == TURN_BOOT ? engine->settings.max_boots : engine->settings.max_resumes;
+	long processors;
+
+	switch (kind)
+	{
+		case TURN_BOOT:
+			return engine->settings.max_boots;
+		case TURN_RESTORE:
+			return engine->settings.max_resumes;
+		default:
+			processors = sysconf(_SC_NPROCESSORS_ONLN);
+			return processors < 1 ? 1 : (unsigned) processors;
+	}
+}
+
+static void
+machine_begin_turn(Machine *machine, TurnKind kind)
+{
+	if (kind == TURN_BOOT)
+		machine_begin_create(machine);
+	else if (kind == TURN_RESTORE)
+		machine_begin_restore(machine);
+	else
+		machine_begin_reclaim(machine);
 }
 
 static Machine *
@@ -36,17 +61,20 @@ engine_serve_turns(Engine *engine, TurnKind kind)
 	{
 		first->turns[kind] = (MachineTurn){.taken = true};
 		engine->turns_taken[kind]++;
-		if (kind == TURN_BOOT)
-			machine_begin_create(first);
-		else
-			machine_begin_restore(first);
+		machine_begin_turn(first, kind);
 	}
+}
+
+void
+machine_join_queue(Machine *machine, TurnKind kind)
+{
+	machine->turns[kind].ticket = ++machine->engine->last_ticket;
 }
 
 void
 machine_wait_for_turn(Machine *machine, TurnKind kind)
 {
-	machine->turns[kind].ticket = ++machine->engine->last_ticket;
+	machine_join_queue(machine, kind);
 	engine_serve_turns(machine->engine, kind);
 }
 
