@@ -40,8 +40,11 @@ engine_plan_reclaims(Engine *engine)
 static void
 machine_leave_reclaiming(Machine *machine)
 {
+	bool makes_room = machine->turns[TURN_RECLAIM].taken;
+
 	machine_leave_turn(machine, TURN_RECLAIM);
-	engine_plan_reclaims(machine->engine);
+	if (makes_room)
+		engine_plan_reclaims(machine->engine);
 }
 
 static void

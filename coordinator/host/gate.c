@@ -25,6 +25,7 @@
 #include "host/gate_stub.h"
 #include "host/gate_table.h"
 #include "host/gate_tap.h"
+#include "host/nft.h"
 
 #define GATE_PACKETS_AT_ONCE 256 /* then the loop serves others first */
 #define ENDPOINT_BYTES		 18
@@ -322,7 +323,7 @@ gate_free(Gate *gate)
 	if (gate == NULL)
 		return;
 	/* A table that could not be removed ends with the namespace, so there is nothing to do about it. */
-	if (gate->namespace_fd < 0 || gate_table_run(gate->namespace_fd, gate_table_script_remove, NULL) < 0)
+	if (gate->namespace_fd < 0 || nft_run(gate->namespace_fd, gate_table_script_remove, NULL) < 0)
 		gate_silence(gate);
 	gate_leave(gate);
 }
@@ -349,7 +350,7 @@ gate_set_up(Gate *gate, const GateSpec *spec, const SocketSet *sockets, Error *e
 	if (result == 0)
 		result = gate_start_events(gate, spec->loop, err);
 	if (result == 0)
-		result = gate_table_run(gate->namespace_fd, text_string(&script), err);
+		result = nft_run(gate->namespace_fd, text_string(&script), err);
 	if (result == 0 && sockets != NULL)
 		result = gate_stubs_admit(sockets, err);
 	if (result == 0)
@@ -453,7 +454,7 @@ gate_open(Gate *gate, Error *err)
 	int result;
 
 	gate_silence(gate);
-	result = gate_table_run(gate->namespace_fd, gate_table_script_remove, err);
+	result = nft_run(gate->namespace_fd, gate_table_script_remove, err);
 	if (result == 0)
 		gate_replay(gate);
 	waited = sockdiag_count_pending(gate->diag_fd, SOCKDIAG_ANY_PORT, &pending, NULL) < 0 ||
@@ -471,7 +472,7 @@ gate_drop_sessions(Gate *gate, Error *err)
 	int result = gate_stubs_give(&gate->stubs, gate->server_uid, gate->server_gid, err);
 
 	if (result == 0)
-		result = gate_table_run(gate->namespace_fd, gate_table_script_drop_sessions, err);
+		result = nft_run(gate->namespace_fd, gate_table_script_drop_sessions, err);
 	if (result < 0)
 		return result;
 	if (gate->heard == NULL) /* they are dropped already */

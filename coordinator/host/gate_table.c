@@ -1,17 +1,12 @@
 /*
- * The gate's nftables table; see gate_table.h, nft(8) and libnftables(3). All text is made here from binary addresses
- * and numbers, so nothing that a file or a machine says can become a command.
+ * The gate's nftables table; see gate_table.h and nft(8). All text is made here from binary addresses and numbers, so
+ * nothing that a file or a machine says can become a command.
  */
 #include "host/gate_table.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/in.h>
-#include <nftables/libnftables.h>
 #include <string.h>
-
-#include "host/background.h"
-#include "host/netns.h"
 
 /* "add" before "delete": the table may be there or not. */
 const char gate_table_script_remove[] = "add table " GATE_TABLE "\n"
@@ -105,42 +100,4 @@ gate_table_script_close(const GatePlan *plan, Text *ret_script)
 	append_ports(ret_script, plan);
 	text_append(ret_script, table_chains);
 	text_append(ret_script, "}\n");
-}
-
-/* The context's netlink socket is opened here, and with it the namespace is chosen. */
-static int
-make_context(void *context, Error *err)
-{
-	struct nft_ctx **ret_nft = context;
-
-	*ret_nft = nft_ctx_new(NFT_CTX_DEFAULT);
-	return *ret_nft == NULL ? error_set(err, -ENOMEM, "libnftables: no context") : 0;
-}
-
-static void
-context_free(void *object)
-{
-	nft_ctx_free(object);
-}
-
-int
-gate_table_run(int namespace_fd, const char *script, Error *err)
-{
-	struct nft_ctx *nft = NULL;
-	int result = netns_run(namespace_fd, make_context, &nft, err);
-
-	if (result < 0)
-		return result;
-	if (nft_ctx_buffer_error(nft) != 0 || nft_ctx_buffer_output(nft) != 0)
-		result = error_set(err, -ENOMEM, "libnftables: no buffer");
-	else if (nft_run_cmd_from_buffer(nft, script) != 0)
-	{
-		const char *why = nft_ctx_get_error_buffer(nft);
-
-		result = error_set(err, -EIO, "nftables: %.*s", (int) strcspn(why, "\n"), why);
-	}
-	/* Closing its socket waits until the kernel has freed what was deleted. The socket is not close-on-exec, since the
-	 * library does not say which one it is; jobs and machines close what they inherit. */
-	background_release(context_free, nft);
-	return result;
 }

@@ -1,11 +1,10 @@
 /*
- * The nftables table of a closed gate, in the machine's network namespace, through libnftables. It is pinned with the
- * namespace, so it outlives the coordinator. Only gate*.c include this.
+ * The nftables table of a closed gate, in the machine's network namespace. It is pinned with the namespace, so it
+ * outlives the coordinator. Only gate*.c include this.
  */
 #ifndef HOST_GATE_TABLE_H
 #define HOST_GATE_TABLE_H
 
-#include "base/error.h"
 #include "base/text.h"
 #include "host/gate.h"
 
@@ -22,8 +21,5 @@ extern const char gate_table_script_drop_sessions[];
 
 /* The commands that take the table away. One that isn't there is no error. */
 extern const char gate_table_script_remove[];
-
-/* Runs commands in a namespace, all or none. Takes milliseconds. */
-int gate_table_run(int namespace_fd, const char *script, Error *err) MUST_CHECK;
 
 #endif

@@ -1,13 +1,12 @@
-/* The wall around the machines; see network_wall.h, nft(8) and libnftables(3). */
+/* The wall around the machines; see network_wall.h and nft(8). */
 #include "host/network_wall.h"
 
-#include <errno.h>
-#include <nftables/libnftables.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "host/network.h"
+#include "host/nft.h"
 
 /*
  * Names are asked for at the host's resolver, which may be a program of this host. What answers a client passes: only
@@ -49,26 +48,6 @@ append_table6(Text *script, const HostLayout *layout)
 				prefix, subnet, subnet);
 }
 
-static int
-run(const char *script, Error *err)
-{
-	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
-	int result = 0;
-
-	if (nft == NULL)
-		return error_set(err, -ENOMEM, "libnftables: no context");
-	if (nft_ctx_buffer_error(nft) != 0 || nft_ctx_buffer_output(nft) != 0)
-		result = error_set(err, -ENOMEM, "libnftables: no buffer");
-	else if (nft_run_cmd_from_buffer(nft, script) != 0)
-	{
-		const char *why = nft_ctx_get_error_buffer(nft);
-
-		result = error_set(err, -EIO, "nftables: %.*s", (int) strcspn(why, "\n"), why);
-	}
-	nft_ctx_free(nft);
-	return result;
-}
-
 /* "add" before "delete": the table may be there or not. */
 static void
 append_remove(Text *script, const HostLayout *layout)
@@ -94,7 +73,7 @@ network_wall_raise(const HostLayout *layout, Error *err)
 	text_append(&script, "}\n");
 	if (layout->subnet6_bits != 0)
 		append_table6(&script, layout);
-	return run(script.data, err);
+	return nft_run(-1, text_string(&script), err);
 }
 
 int
@@ -103,5 +82,5 @@ network_wall_remove(const HostLayout *layout, Error *err)
 	_cleanup_text_ Text script = {0};
 
 	append_remove(&script, layout);
-	return run(script.data, err);
+	return nft_run(-1, text_string(&script), err);
 }
