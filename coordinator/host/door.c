@@ -77,6 +77,7 @@ struct Door
 	unsigned ended_sessions;
 	DoorKnocked knocked;
 	DoorIsHeard is_heard;
+	bool plain;
 	void *context;
 };
 
@@ -193,6 +194,11 @@ door_look(Door *door)
 		door_knock(door, DOOR_KNOCK_CONNECTION, NULL);
 		return;
 	}
+	if (door->plain && pending.speaking + pending.silent > 0)
+	{
+		door_knock(door, DOOR_KNOCK_CONNECTION, pending.speaking > 0 ? &pending.speaker : &pending.listening);
+		return;
+	}
 	if (pending.speaking == 0 && pending.silent > 0 && door->tap.fd < 0)
 	{
 		if (door_open_tap(door, &err) < 0 ||
@@ -300,7 +306,7 @@ session_handle(DoorWatch *watch, uint32_t events)
 		return;
 	}
 	got = recv(watch->fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
-	if (got > 0 && !(got == TERMINATE_BYTES && memcmp(bytes, terminate, TERMINATE_BYTES) == 0))
+	if (got > 0 && (watch->door->plain || got != TERMINATE_BYTES || memcmp(bytes, terminate, TERMINATE_BYTES) != 0))
 	{
 		door_knock(watch->door, DOOR_KNOCK_SESSION, &watch->socket->peer);
 		return;
@@ -473,6 +479,7 @@ door_open(DoorKeeper *keeper, const DoorSpec *spec, Door **ret_door, Error *err)
 		.look_again = event_new(keeper->loop, -1, 0, door_look_again, door),
 		.knocked = spec->knocked,
 		.is_heard = spec->is_heard,
+		.plain = spec->plain,
 		.context = spec->context,
 	};
 	snprintf(door->host_link, sizeof(door->host_link), "%s", spec->host_link);

@@ -2,12 +2,14 @@
  * The door of a sleeping machine: everything through which a client can reach it, watched in one epoll set of the
  * coordinator, so that thousands of sleeping machines cost nothing.
  *
- * What wakes: a byte on an established connection that is not just its end (Terminate, FIN, RST); a connection that
- * waits to be accepted and has sent data. What does not: connect and close, connect and silence, keepalives.
- * Two things wake although nobody waits, because a client could not be served later: eight sessions that ended in their
- * sleep, and an accept queue that is half full of finished connections.
- * A silent connection that the kernel promoted to the accept queue gives no event of its own when it speaks later;
- * while there is one, a packet socket on the machine's link with a filter for TCP segments that carry data reports it.
+ * What wakes a PostgreSQL server: a byte on an established connection that is not just its end (Terminate, FIN, RST); a
+ * connection that waits to be accepted and has sent data. What does not: connect and close, connect and silence,
+ * keepalives. A plain machine, of which nothing is known, may speak first to its clients: there a connection wakes as
+ * soon as it waits to be accepted, and no message is taken for a mere end. Two things wake although nobody waits,
+ * because a client could not be served later: eight sessions that ended in their sleep, and an accept queue that is
+ * half full of finished connections. A silent connection that the kernel promoted to the accept queue gives no event of
+ * its own when it speaks later; while there is one, a packet socket on the machine's link with a filter for TCP
+ * segments that carry data reports it.
  */
 #ifndef HOST_DOOR_H
 #define HOST_DOOR_H
@@ -56,6 +58,7 @@ typedef struct DoorSpec
 	const char *host_link; /* the host's end of the veth pair, in the caller's network namespace */
 	DoorKnocked knocked;
 	DoorIsHeard is_heard; /* NULL: nobody else listens */
+	bool plain;			  /* it may be no PostgreSQL */
 	void *context;
 } DoorSpec;
 

@@ -47,6 +47,7 @@ struct Gate
 	GatePlan plan;
 	uid_t server_uid;
 	gid_t server_gid;
+	bool plain;
 	SessionKey *keys; /* as many as the plan has sessions */
 	GateStubs stubs;
 	Door *door;
@@ -122,6 +123,8 @@ gate_hear(Gate *gate, const unsigned char *packet, size_t size, const unsigned c
 		return GATE_IGNORE;
 	session = &gate->plan.sessions[key->index];
 	verdict = gate_segment_judge(segment, session->sequence_known ? &session->receive_next : NULL);
+	if (gate->plain && verdict == GATE_KEEP && !segment->rst && segment->payload_bytes > 0)
+		verdict = GATE_KNOCK; /* what is PostgreSQL's Terminate may be anything to another server */
 	if (verdict == GATE_ANSWER)
 	{
 		unsigned char answer[GATE_ANSWER_BYTES];
@@ -210,6 +213,7 @@ gate_open_door(Gate *gate, Error *err)
 		.host_link = gate->host_link,
 		.knocked = door_handle,
 		.is_heard = gate_has_session_of,
+		.plain = gate->plain,
 		.context = gate,
 	};
 	int result = gate_stubs_duplicate(&gate->stubs, &sockets, err);
@@ -354,7 +358,7 @@ gate_set_up(Gate *gate, const GateSpec *spec, const SocketSet *sockets, Error *e
 	if (result == 0 && sockets != NULL)
 		result = gate_stubs_admit(sockets, err);
 	if (result == 0)
-		result = gate_stubs_open(gate->namespace_fd, &gate->plan, &gate->stubs, err);
+		result = gate_stubs_open(gate->namespace_fd, &gate->plan, !gate->plain, &gate->stubs, err);
 	if (result == 0)
 		result = gate_open_door(gate, err);
 	return result;
@@ -372,6 +376,7 @@ gate_close(const GateSpec *spec, const SocketSet *sockets, Gate **ret_gate, Erro
 		.diag_fd = -1,
 		.server_uid = spec->server_uid,
 		.server_gid = spec->server_gid,
+		.plain = spec->plain,
 		.tap = GATE_TAP_CLOSED,
 		.knocked = spec->knocked,
 		.context = spec->context,

@@ -73,6 +73,7 @@ typedef struct GateSpec
 	const GatePlan *plan;  /* copied */
 	uid_t server_uid;	   /* whose listeners a cold start makes: for gate_drop_sessions */
 	gid_t server_gid;
+	bool plain; /* it may be no PostgreSQL: see door.h */
 	/* Called in the loop, once, when a client must be served. */
 	DoorKnocked knocked;
 	void *context;

@@ -45,7 +45,7 @@ gate_stubs_admit(const SocketSet *sockets, Error *err)
 }
 
 static int
-stub_open(const GatePort *port, int *ret_fd, Error *err)
+stub_open(const GatePort *port, bool defer, int *ret_fd, Error *err)
 {
 	bool v6 = port->address.ss_family == AF_INET6;
 	_cleanup_fd_ int fd = socket(port->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
@@ -56,7 +56,7 @@ stub_open(const GatePort *port, int *ret_fd, Error *err)
 		return error_set_errno(err, errno, "stub at %s", text);
 	if ((v6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, port->v6_only) < 0) ||
 		set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 || set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0 ||
-		set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, STUB_DEFER_SECONDS) < 0 || fchown(fd, 0, 0) < 0)
+		(defer && set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, STUB_DEFER_SECONDS) < 0) || fchown(fd, 0, 0) < 0)
 		return error_set_errno(err, errno, "stub at %s: set up", text);
 	if (bind(fd, (const struct sockaddr *) &port->address,
 			 v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) < 0)
@@ -70,6 +70,7 @@ stub_open(const GatePort *port, int *ret_fd, Error *err)
 typedef struct StubWork
 {
 	const GatePlan *plan;
+	bool defer;
 	GateStubs stubs;
 } StubWork;
 
@@ -81,7 +82,7 @@ open_here(void *context, Error *err)
 
 	for (size_t i = 0; result == 0 && i < work->plan->port_count; i++)
 	{
-		result = stub_open(&work->plan->ports[i], &work->stubs.fds[i], err);
+		result = stub_open(&work->plan->ports[i], work->defer, &work->stubs.fds[i], err);
 		if (result == 0)
 			work->stubs.count++;
 	}
@@ -89,9 +90,9 @@ open_here(void *context, Error *err)
 }
 
 int
-gate_stubs_open(int namespace_fd, const GatePlan *plan, GateStubs *ret_stubs, Error *err)
+gate_stubs_open(int namespace_fd, const GatePlan *plan, bool defer, GateStubs *ret_stubs, Error *err)
 {
-	StubWork work = {.plan = plan, .stubs.fds = memory_allocate((plan->port_count + 1) * sizeof(int))};
+	StubWork work = {.plan = plan, .defer = defer, .stubs.fds = memory_allocate((plan->port_count + 1) * sizeof(int))};
 	int result = netns_run(namespace_fd, open_here, &work, err);
 
 	if (result < 0)

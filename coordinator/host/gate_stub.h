@@ -22,8 +22,9 @@ typedef struct GateStubs
  * asks that the owners of a shared port be the same and CRIU makes its sockets as root. */
 int gate_stubs_admit(const SocketSet *sockets, Error *err) MUST_CHECK;
 
-/* Opens one stub for each port of the plan, with connections that move on when a listener closes (tcp_migrate_req). */
-int gate_stubs_open(int namespace_fd, const GatePlan *plan, GateStubs *ret_stubs, Error *err) MUST_CHECK;
+/* Opens one stub for each port of the plan, with connections that move on when a listener closes (tcp_migrate_req).
+ * defer: a connection is there when its client has spoken (TCP_DEFER_ACCEPT). */
+int gate_stubs_open(int namespace_fd, const GatePlan *plan, bool defer, GateStubs *ret_stubs, Error *err) MUST_CHECK;
 
 /* Makes somebody else the stubs' owner, so that their server can share the ports. */
 int gate_stubs_give(const GateStubs *stubs, uid_t uid, gid_t gid, Error *err) MUST_CHECK;

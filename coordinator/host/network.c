@@ -27,11 +27,13 @@
 #define NSFS_MAGIC 0x6e736673
 #endif
 
-#define MACHINE_LINK		  "eth0"
-#define CHILD_EHASH_SYSCTL	  "/proc/sys/net/ipv4/tcp_child_ehash_entries"
-#define CHILD_EHASH_ENTRIES	  "512"
-#define HARDWARE_MACHINE_SIDE 0x00
-#define HARDWARE_HOST_SIDE	  0x01
+#define MACHINE_LINK "eth0"
+/* A server without a capability may listen on any port of its own machine, as other runtimes of containers have it. */
+#define FIRST_FREE_PORT_SYSCTL "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+#define CHILD_EHASH_SYSCTL	   "/proc/sys/net/ipv4/tcp_child_ehash_entries"
+#define CHILD_EHASH_ENTRIES	   "512"
+#define HARDWARE_MACHINE_SIDE  0x00
+#define HARDWARE_HOST_SIDE	   0x01
 
 void
 network_format_address(uint32_t address, char text[16])
@@ -239,6 +241,9 @@ namespace_make(void *context, Error *err)
 		return result;
 	if (unshare(CLONE_NEWNET) < 0)
 		return error_set_errno(err, errno, "make a network namespace");
+	result = file_write(FIRST_FREE_PORT_SYSCTL, "0", err);
+	if (result < 0)
+		return result;
 	if (mount("/proc/self/ns/net", network->pin_path, NULL, MS_BIND, NULL) < 0)
 		return error_set_errno(err, errno, "%s: bind the network namespace", network->pin_path);
 	return machine_side_set_up(network, host_namespace_fd, err);

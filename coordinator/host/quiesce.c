@@ -22,6 +22,7 @@
  * an hour, and must not keep the machine awake for so long.
  */
 #define QUIESCE_DRAIN_NS (5 * NS_PER_SECOND)
+#define QUIESCE_DRAIN_MS (QUIESCE_DRAIN_NS / NS_PER_MS)
 
 static void __attribute__((format(printf, 3, 4)))
 report_busy(QuiesceReport *report, ActivityReason reason, const char *format, ...)
@@ -189,6 +190,41 @@ quiesce_decide(const QuiesceView *view, QuiesceReport *ret_report)
 	*ret_report = report;
 }
 
+/* A connection of a plain machine. What the other end of one that it opened itself has sent would be read at once. */
+static bool
+plain_socket_rests(const SocketSet *sockets, const MachineSocket *socket, const ActivityPolicy *policy,
+				   QuiesceReport *report)
+{
+	bool is_client = socket->kind == SOCKET_CONNECTION && socket_set_listens_on(sockets, socket->local_port);
+	bool is_inner = socket->kind == SOCKET_UNIX_CONNECTION || address_is_loopback(&socket->peer);
+	const char *whose = is_client && !is_inner ? "its client" : is_inner ? "a process of its own" : "its peer";
+
+	if (socket->unread_bytes > 0)
+		report_busy(report, ACTIVITY_STATEMENT, "process %d, %u bytes of %s are unread", (int) socket->pid,
+					socket->unread_bytes, whose);
+	else if (!is_inner && socket->unsent_bytes > 0 && socket->sent_ago_ms < QUIESCE_DRAIN_MS)
+		report_busy(report, ACTIVITY_STATEMENT, "process %d, %u bytes are on their way to %s", (int) socket->pid,
+					socket->unsent_bytes, whose);
+	else if (is_client && !is_inner && policy->connection_aware)
+		report_busy(report, ACTIVITY_CONNECTION, "process %d, with a client", (int) socket->pid);
+	if (is_client && !is_inner)
+		report->sessions++;
+	return report->quiet;
+}
+
+void
+quiesce_decide_plain(const SocketSet *sockets, const ActivityPolicy *policy, QuiesceReport *ret_report)
+{
+	QuiesceReport report = {.quiet = true};
+
+	for (size_t i = 0; i < sockets->count && report.quiet; i++)
+	{
+		if (sockets->sockets[i].kind != SOCKET_LISTENER)
+			plain_socket_rests(sockets, &sockets->sockets[i], policy, &report);
+	}
+	*ret_report = report;
+}
+
 /* Nothing in the coordinator's epoll set is for sockets whose both ends are frozen. */
 static void
 drop_unix_sockets(SocketSet *set)
@@ -205,6 +241,26 @@ drop_unix_sockets(SocketSet *set)
 	set->count = kept;
 }
 
+static int
+quiesce_inspect_plain(const QuiesceSpec *spec, QuiesceReport *ret_report, SocketSet *ret_sockets, Error *err)
+{
+	_cleanup_free_ pid_t *pids = NULL;
+	SocketSet sockets = {0};
+	size_t pid_count = 0;
+	int result = cgroup_list_processes(spec->cgroups, spec->cgroup, &pids, &pid_count, err);
+
+	if (result >= 0)
+		result = socket_set_collect(pids, pid_count, &sockets, err);
+	if (result < 0)
+		return result;
+	quiesce_decide_plain(&sockets, &spec->policy, ret_report);
+	if (!ret_report->quiet)
+		socket_set_clear(&sockets);
+	drop_unix_sockets(&sockets);
+	*ret_sockets = sockets;
+	return 0;
+}
+
 int
 quiesce_inspect(const QuiesceSpec *spec, QuiesceReport *ret_report, SocketSet *ret_sockets, Error *err)
 {
@@ -214,8 +270,11 @@ quiesce_inspect(const QuiesceSpec *spec, QuiesceReport *ret_report, SocketSet *r
 	_cleanup_(socket_set_clear) SocketSet sockets = {0};
 	QuiesceView view = {.page = &page, .sockets = &sockets, .policy = &spec->policy};
 	size_t pid_count = 0;
-	int result = cgroup_list_processes(spec->cgroups, spec->cgroup, &pids, &pid_count, err);
+	int result;
 
+	if (spec->activity_path == NULL)
+		return quiesce_inspect_plain(spec, ret_report, ret_sockets, err);
+	result = cgroup_list_processes(spec->cgroups, spec->cgroup, &pids, &pid_count, err);
 	if (result >= 0)
 		result = machine_processes_read(pids, pid_count, &processes, &view.process_count, err);
 	if (result >= 0)

@@ -21,7 +21,7 @@ typedef struct QuiesceSpec
 {
 	const CgroupHierarchy *cgroups;
 	const char *cgroup;		   /* frozen */
-	const char *activity_path; /* on the host */
+	const char *activity_path; /* on the host; NULL: a plain machine, of which only the sockets tell */
 	ActivityPolicy policy;
 } QuiesceSpec;
 
@@ -49,6 +49,12 @@ typedef struct QuiesceView
  * the machine awake. Connections that a resting process opened itself do not count.
  */
 void quiesce_decide(const QuiesceView *view, QuiesceReport *ret_report);
+
+/*
+ * The same for a plain machine, without an activity page: no client's bytes are unread, none are on their way to one,
+ * nothing lies unread between its own processes, and, where connections count, no client is connected.
+ */
+void quiesce_decide_plain(const SocketSet *sockets, const ActivityPolicy *policy, QuiesceReport *ret_report);
 
 /* Looks. When quiet, ret_sockets holds the duplicates to watch and is the caller's; otherwise it is empty.
  * Blocks for no longer than it takes to read /proc (a third of a millisecond for a small server). */

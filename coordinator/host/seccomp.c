@@ -104,6 +104,10 @@ static const char *const forbidden[] = {
 
 static const int socket_families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
 
+/* Programs that ask for Multipath TCP take TCP when they are told that there is none; a machine's sockets are watched,
+ * taken to disk and back as what they are, and of this kind neither is possible. */
+#define PROTOCOL_MPTCP 262
+
 #define SOCKET_FAMILIES_END 64 /* beyond what any kernel knows: those get ENOSYS as all unknown does */
 #define LOW_32_BITS			UINT64_C(0xffffffff) /* arguments of type int: the kernel does not look at the upper half */
 
@@ -147,8 +151,20 @@ add_by_argument(scmp_filter_ctx context)
 	int code = 0;
 
 	for (int family = 0; code == 0 && family < SOCKET_FAMILIES_END; family++)
-		code = seccomp_rule_add(context, family_is_allowed(family) ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EAFNOSUPPORT),
-								SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, LOW_32_BITS, (uint64_t) family));
+	{
+		struct scmp_arg_cmp is_family = SCMP_A0(SCMP_CMP_MASKED_EQ, LOW_32_BITS, (uint64_t) family);
+
+		if (!family_is_allowed(family))
+		{
+			code = seccomp_rule_add(context, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, is_family);
+			continue;
+		}
+		code = seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, is_family,
+								SCMP_A2(SCMP_CMP_NE, PROTOCOL_MPTCP));
+		if (code == 0)
+			code = seccomp_rule_add(context, SCMP_ACT_ERRNO(EPROTONOSUPPORT), SCMP_SYS(socket), 2, is_family,
+									SCMP_A2(SCMP_CMP_EQ, PROTOCOL_MPTCP));
+	}
 	for (size_t i = 0; code == 0 && i < sizeof(personalities) / sizeof(personalities[0]); i++)
 		code = seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(personality), 1,
 								SCMP_A0(SCMP_CMP_MASKED_EQ, LOW_32_BITS, personalities[i]));

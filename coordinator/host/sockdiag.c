@@ -190,7 +190,10 @@ pending_visit(void *context, const struct inet_diag_msg *message)
 	else if (closed)
 		search->pending.finished++;
 	else
+	{
 		search->pending.silent++;
+		pending_copy_peer(message, &search->pending.listening);
+	}
 }
 
 int

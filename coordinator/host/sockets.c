@@ -146,13 +146,16 @@ socket_local_port(int fd)
 	return 0;
 }
 
-static uint64_t
-socket_received_bytes(int fd)
+static void
+socket_read_history(MachineSocket *socket)
 {
 	struct tcp_info info = {0};
 	socklen_t size = sizeof(info);
 
-	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 ? 0 : info.tcpi_bytes_received;
+	if (getsockopt(socket->fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+		return;
+	socket->received_bytes = info.tcpi_bytes_received;
+	socket->sent_ago_ms = info.tcpi_last_data_sent;
 }
 
 /* Fills in what the socket is. False: none that a client could come through. */
@@ -185,7 +188,7 @@ socket_describe(MachineSocket *socket)
 	if (internet)
 	{
 		socket->local_port = socket_local_port(socket->fd);
-		socket->received_bytes = socket_received_bytes(socket->fd);
+		socket_read_history(socket);
 	}
 	return true;
 }

@@ -35,6 +35,7 @@ typedef struct MachineSocket
 	uint32_t unread_bytes;	 /* SIOCINQ */
 	uint32_t unsent_bytes;	 /* SIOCOUTQ: sent but not acknowledged, or not sent */
 	uint64_t received_bytes; /* TCP_INFO tcpi_bytes_received: 0 for a client that has never spoken */
+	uint32_t sent_ago_ms;	 /* TCP_INFO tcpi_last_data_sent: since it last sent data */
 } MachineSocket;
 
 typedef struct SocketSet
@@ -73,10 +74,11 @@ int sockdiag_open(int namespace_fd, int *ret_fd, Error *err) MUST_CHECK;
 
 typedef struct PendingConnections
 {
-	unsigned speaking;				 /* nobody has accepted them yet, and they have sent data */
-	unsigned silent;				 /* not accepted, nothing sent */
-	unsigned finished;				 /* not accepted, closed by the client without data */
-	struct sockaddr_storage speaker; /* one of the speaking ones */
+	unsigned speaking;				   /* nobody has accepted them yet, and they have sent data */
+	unsigned silent;				   /* not accepted, nothing sent */
+	unsigned finished;				   /* not accepted, closed by the client without data */
+	struct sockaddr_storage speaker;   /* one of the speaking ones */
+	struct sockaddr_storage listening; /* one of the silent ones */
 } PendingConnections;
 
 #define SOCKDIAG_ANY_PORT 0
