@@ -117,6 +117,7 @@ engine_wake_machine(Engine *engine, const char *name_space, const char *name, En
 	if (machine == NULL)
 		return;
 	machine->snapshot_promised = false;
+	machine->strategy_until_ns = 0;
 	machine_dispatch(machine, EVENT_WAKE, "API");
 	(void) machine_wait(machine, WAIT_RUNNING, NULL, RUN_TIMEOUT_MS, done, context);
 }

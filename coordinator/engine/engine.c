@@ -256,7 +256,10 @@ engine_adopt_living(Machine *machine, Phase was)
 	if (frozen)
 		engine_adopt_frozen(machine, was);
 	else if (was == PHASE_BOOTING || was == PHASE_CREATING)
+	{
 		machine_dispatch(machine, EVENT_ADOPT_BOOTING, NULL);
+		machine_begin_strategy(machine);
+	}
 	else
 		machine_dispatch(machine, EVENT_ADOPT_RUNNING, NULL);
 	if (machine->facts.delete_wanted)

@@ -77,7 +77,8 @@ void engine_expose(Engine *engine, const AppSpec *app); /* brings the app's serv
 void engine_clear_services(Engine *engine);				/* at the end; tells nobody */
 /* The services that lead to a machine, one after the other: previous NULL is the first; NULL: there are no more. */
 const EngineService *machine_next_service(const Machine *machine, const EngineService *previous);
-/* The ports that they lead to, each once, for the caller to free. */
+/* The ports that they lead to, each once, or, without a service, those that the image says it listens on; for the
+ * caller to free. */
 uint16_t *machine_list_ports(const Machine *machine, size_t *ret_count);
 /* For whatever makes a service reachable. Changed: it is in the list, new or with another spec. Removed: it has left.
  */

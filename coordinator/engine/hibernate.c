@@ -189,6 +189,18 @@ machine_handle_gate_knock(void *context, const DoorKnock *knock)
 	machine_dispatch(machine, EVENT_KNOCK, machine->knocker);
 }
 
+/* Without a process the snapshot tells, and without a snapshot what was deployed. A regular machine that the host's
+ * reboot has ended may well start for nothing. */
+static bool
+machine_wakes_on_connect(const Machine *machine)
+{
+	if (machine->phase == PHASE_HIBERNATED)
+		return machine->manifest.extension_version[0] == '\0';
+	if (machine->phase == PHASE_STOPPED)
+		return machine->spec.mode == MODE_REGULAR || machine->spec.strategy != STRATEGY_MANUAL;
+	return machine_is_plain(machine);
+}
+
 static int
 machine_close_gate(Machine *machine, const GatePlan *plan, const SocketSet *listeners, Error *err)
 {
@@ -199,6 +211,7 @@ machine_close_gate(Machine *machine, const GatePlan *plan, const SocketSet *list
 					 .plan = plan,
 					 .server_uid = machine->image_config.uid,
 					 .server_gid = machine->image_config.gid,
+					 .plain = machine_wakes_on_connect(machine),
 					 .knocked = machine_handle_gate_knock,
 					 .context = machine};
 	int result = network_open_namespace(&machine->network, &namespace_fd, err);
@@ -283,6 +296,7 @@ machine_dump(Machine *machine)
 
 	machine->slept_since_ns = clock_monotonic_ns();
 	machine->snapshot_promised = false;
+	machine->strategy_until_ns = 0;
 	steps_note(&machine->steps, "freeze");
 	if (result == 0)
 		result = gate_plan_from_sockets(&machine->sockets, &plan, &error);

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
+#include "engine/strategy.h"
 
 /* How often a pending manual trigger looks for a quiet moment. */
 #define SNAPSHOT_LOOK_MS 50
@@ -29,7 +30,8 @@ machine_is_connection_aware(const Machine *machine)
 		if (service->spec.tracking.kind == TRACKING_CONNECTION_AWARE)
 			return true;
 	}
-	return false;
+	/* The default of a service; a machine without one is reached by its own address. */
+	return machine_next_service(machine, NULL) == NULL;
 }
 
 /* With open sessions a traffic-aware machine stays for as long as the longest of its inactivity time-outs says. */
@@ -49,44 +51,50 @@ machine_idle_timeout_ms(const Machine *machine)
 	return timeout_ms;
 }
 
-/* Counts listening sockets and connections over all exposed ports, as the kernel sees them. */
+/* What the kernel says of the ports that clients come by. */
+typedef struct PortUse
+{
+	unsigned listening;
+	unsigned established;
+	uint64_t silent_ms; /* since data last moved on one of the established; 0: there is none */
+} PortUse;
+
 static int
-machine_count_ports(const Machine *machine, unsigned *ret_listening, unsigned *ret_established, Error *err)
+machine_look_at_ports(const Machine *machine, PortUse *ret_use, Error *err)
 {
 	_cleanup_fd_ int namespace_fd = -1;
 	_cleanup_fd_ int diag_fd = -1;
-	unsigned listening = 0;
-	unsigned established = 0;
 	size_t port_count = 0;
 	_cleanup_free_ uint16_t *ports = machine_list_ports(machine, &port_count);
+	PortUse use = {0};
 	int result = network_open_namespace(&machine->network, &namespace_fd, err);
 
 	if (result == 0)
 		result = sockdiag_open(namespace_fd, &diag_fd, err);
 	for (size_t i = 0; result == 0 && i < port_count; i++)
 	{
-		unsigned port_listening = 0;
-		unsigned port_established = 0;
+		unsigned listening = 0;
+		unsigned established = 0;
+		uint64_t silent_ms = 0;
 
-		result = sockdiag_count_port(diag_fd, ports[i], &port_listening, &port_established, err);
+		result = sockdiag_count_port(diag_fd, ports[i], &listening, &established, &silent_ms, err);
 		/* Stubs of a closed gate are no server. */
-		listening += port_listening > gate_count_stubs(machine->gate, ports[i]);
-		established += port_established;
+		use.listening += listening > gate_count_stubs(machine->gate, ports[i]);
+		if (established > 0 && (use.established == 0 || silent_ms < use.silent_ms))
+			use.silent_ms = silent_ms;
+		use.established += established;
 	}
-	if (result < 0)
-		return result;
-	*ret_listening = listening;
-	*ret_established = established;
-	return 0;
+	if (result == 0)
+		*ret_use = use;
+	return result;
 }
 
 bool
 machine_can_be_woken(Machine *machine)
 {
-	unsigned listening;
-	unsigned established;
+	PortUse use;
 
-	return machine_count_ports(machine, &listening, &established, NULL) == 0 && listening > 0;
+	return machine_look_at_ports(machine, &use, NULL) == 0 && use.listening > 0;
 }
 
 static void
@@ -113,19 +121,20 @@ ActivityVerdict
 machine_observe(Machine *machine)
 {
 	ActivityVerdict verdict = {0};
-	unsigned listening = 0;
-	unsigned established = 0;
+	PortUse use = {0};
 
-	machine->sessions = machine_count_ports(machine, &listening, &established, NULL) == 0 ? established : 0;
+	machine->sessions = machine_look_at_ports(machine, &use, NULL) == 0 ? use.established : 0;
 	if (machine->holds > 0)
 		verdict_busy(&verdict, ACTIVITY_WORKER, "a program runs inside (exec)");
+	else if (machine_is_plain(machine))
+		machine_judge_plain(machine, use.established, use.silent_ms, &verdict);
 	else
 		machine_judge(machine, &verdict);
-	if (verdict.reason == ACTIVITY_NONE && established > 0 && machine_is_connection_aware(machine))
+	if (verdict.reason == ACTIVITY_NONE && use.established > 0 && machine_is_connection_aware(machine))
 	{
 		char detail[64];
 
-		snprintf(detail, sizeof(detail), "%u open", established);
+		snprintf(detail, sizeof(detail), "%u open", use.established);
 		verdict_busy(&verdict, ACTIVITY_CONNECTION, detail);
 	}
 	if (verdict.reason == ACTIVITY_NONE)
@@ -141,6 +150,22 @@ static bool
 machine_is_triggered(const Machine *machine, uint64_t now_ns)
 {
 	return machine->snapshot_pending || (machine->snapshot_promised && now_ns < machine->snapshot_deadline_ns);
+}
+
+/* Its strategy was fulfilled just now: it suspends at the first quiet moment. */
+static bool
+machine_is_due(const Machine *machine, uint64_t now_ns)
+{
+	return now_ns < machine->strategy_until_ns;
+}
+
+/* How long until the next look, when nothing is known to happen before. A plain machine tells of nothing by itself. */
+static uint64_t
+machine_look_interval_ms(const Machine *machine)
+{
+	uint64_t timeout_ms = machine_idle_timeout_ms(machine);
+
+	return machine_is_plain(machine) ? timeout_ms / 2 : timeout_ms;
 }
 
 void
@@ -162,9 +187,11 @@ machine_enter_ready(Machine *machine)
 	if (machine->spec.mode != MODE_FLASH)
 		return;
 	engine_pin_image(machine->engine, machine);
-	machine_start_timer(machine->idle_timer, machine_is_triggered(machine, machine->awake_since_ns)
+	machine_begin_plain_looks(machine);
+	machine_start_timer(machine->idle_timer, machine_is_triggered(machine, machine->awake_since_ns) ||
+													 machine_is_due(machine, machine->awake_since_ns)
 												 ? SNAPSHOT_LOOK_MS
-												 : machine_idle_timeout_ms(machine));
+												 : machine_look_interval_ms(machine));
 }
 
 static void
@@ -197,6 +224,7 @@ machine_refuse_snapshot(Machine *machine, const char *why)
 	if (machine->snapshot_pending)
 		machine_answer_snapshot(machine, why);
 	machine->snapshot_promised = false;
+	machine->strategy_until_ns = 0;
 	machine_start_timer(machine->idle_timer, machine_idle_timeout_ms(machine));
 }
 
@@ -205,7 +233,9 @@ static void
 machine_try_suspend(Machine *machine)
 {
 	bool asked = machine->snapshot_pending || machine->snapshot_promised;
-	bool to_disk = asked && machine->spec.snapshot == SNAPSHOT_DISK;
+	bool due = machine_is_due(machine, clock_monotonic_ns());
+	bool to_disk = (asked || due) && machine->spec.snapshot == SNAPSHOT_DISK;
+	char why_now[64] = "idle";
 
 	if (!machine_can_be_woken(machine))
 	{
@@ -223,10 +253,14 @@ machine_try_suspend(Machine *machine)
 	machine->suspend_forced = machine_is_triggered(machine, clock_monotonic_ns());
 	if (asked)
 		machine_promise_snapshot(machine);
+	if (asked && (to_disk || machine->suspend_forced))
+		text_copy(why_now, sizeof(why_now), "manual trigger");
+	else if (due)
+		strategy_describe(&machine->spec, why_now, sizeof(why_now));
 	if (to_disk)
-		(void) machine_hibernate(machine, "manual trigger");
+		(void) machine_hibernate(machine, why_now);
 	else
-		machine_dispatch(machine, EVENT_SUSPEND, machine->suspend_forced ? "manual trigger" : "idle");
+		machine_dispatch(machine, EVENT_SUSPEND, why_now);
 }
 
 static uint64_t
@@ -246,12 +280,13 @@ machine_check_ready(Machine *machine)
 								 : machine->awake_since_ns;
 	uint64_t due_ns = idle_since_ns + timeout_ms * NS_PER_MS;
 	bool only_connected = verdict.reason == ACTIVITY_CONNECTION;
+	bool due = machine_is_due(machine, now_ns);
 	bool triggered;
 	uint64_t delay_ms;
 
 	machine_check_snapshot_deadline(machine, now_ns);
 	triggered = machine_is_triggered(machine, now_ns);
-	if (triggered)
+	if (triggered || due)
 		due_ns = 0;
 	if (due_ns < machine->not_before_ns)
 		due_ns = machine->not_before_ns;
@@ -260,7 +295,7 @@ machine_check_ready(Machine *machine)
 	if (verdict.reason != ACTIVITY_NONE && !(triggered && only_connected))
 	{
 		/* What keeps it awake may end at any moment; an idle time that begins then is not over before the time-out. */
-		delay_ms = timeout_ms;
+		delay_ms = machine_look_interval_ms(machine);
 		if (verdict.recheck_ns > now_ns && ms_until(verdict.recheck_ns, now_ns) < delay_ms)
 			delay_ms = ms_until(verdict.recheck_ns, now_ns);
 	}
@@ -271,7 +306,7 @@ machine_check_ready(Machine *machine)
 	}
 	else
 		delay_ms = ms_until(due_ns, now_ns);
-	if (triggered && delay_ms > SNAPSHOT_LOOK_MS)
+	if ((triggered || due) && delay_ms > SNAPSHOT_LOOK_MS)
 		delay_ms = SNAPSHOT_LOOK_MS;
 	machine_start_timer(machine->idle_timer, delay_ms < SHORTEST_LOOK_MS ? SHORTEST_LOOK_MS : delay_ms);
 }
@@ -279,13 +314,8 @@ machine_check_ready(Machine *machine)
 void
 machine_check_idle(Machine *machine)
 {
-	if (machine->phase == PHASE_BOOTING && machine->spec.mode == MODE_REGULAR)
-	{
-		if (machine_next_service(machine, NULL) == NULL || machine_can_be_woken(machine))
-			machine_dispatch(machine, EVENT_SERVER_READY, NULL);
-		else
-			machine_start_timer(machine->idle_timer, BOOT_LOOK_MS);
-	}
+	if (machine->phase == PHASE_BOOTING && machine_notices_listening(machine))
+		machine_look_for_listening(machine);
 	else if (machine->phase == PHASE_READY && machine->spec.mode == MODE_FLASH)
 		machine_check_ready(machine);
 }

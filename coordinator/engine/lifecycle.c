@@ -327,6 +327,9 @@ create_job(const void *input, void *output, Error *err)
 	/* Clients may be waiting at the gate's stubs, on the ports that the server is about to bind. */
 	if (result == 0 && machine->gate != NULL)
 		result = port_share_enable(machine->engine->cgroups, machine->group, err);
+	/* Where it can't be attached the coordinator looks for itself: see machine_begin_strategy. */
+	if (result == 0 && machine_notices_listening(machine))
+		(void) !listen_watch_attach(machine->engine->cgroups, machine->group, NULL);
 	return result < 0 ? result : create_launch(machine, output, err);
 }
 
@@ -404,10 +407,13 @@ machine_begin_create(Machine *machine)
 
 	machine->facts.restart_wanted = false;
 	machine->snapshot_promised = false;
+	machine->strategy_until_ns = 0;
+	machine->extension_version[0] = '\0';
 	evtimer_del(machine->restart_timer);
 	result = machine_load_image(machine, &error);
 	if (result == 0)
 		result = file_make_directory(machine->paths.directory, 0700, &error);
+	unlink(machine->paths.activity); /* what another image wrote would be taken for this one's */
 	if (result == 0)
 		result = machine_open_flash(machine, &error);
 	if (result < 0)
@@ -439,6 +445,7 @@ machine_handle_exit(evutil_socket_t fd, short what, void *context)
 
 	machine_stop_freeze_watch(machine);
 	machine_cancel_memory_work(machine);
+	machine_end_strategy(machine);
 	door_close(machine->door);
 	machine->door = NULL;
 	if (machine->exit_status >= 0 && WIFEXITED(machine->exit_status))
@@ -471,9 +478,8 @@ machine_watch_process(Machine *machine)
 		return;
 	machine_add_exit_event(machine);
 	machine_save(machine);
-	/* A regular machine need not speak to us: it is ready when its ports are listened on. */
-	if (machine->spec.mode == MODE_REGULAR)
-		machine_start_timer(machine->idle_timer, BOOT_LOOK_MS);
+	if (machine->phase == PHASE_BOOTING)
+		machine_begin_strategy(machine);
 }
 
 int

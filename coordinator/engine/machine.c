@@ -146,6 +146,7 @@ machine_free(Machine *machine)
 	machine_cancel_memory_work(machine);
 	job_cancel(machine->work);
 	machine_stop_freeze_watch(machine);
+	listen_watch_close(machine->listen_watch);
 	door_close(machine->door);
 	gate_leave(machine->gate);
 	flash_channel_close(machine->flash);

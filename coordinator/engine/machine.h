@@ -10,6 +10,8 @@
  *   pressure.c    who goes to disk when the host's memory runs short
  *   drain.c       all of them to rest, before the host shuts down
  *   idle.c        when it is time to suspend, and why it is not
+ *   plain.c       the same for a machine in which nothing speaks to us
+ *   strategy.c    what triggers the first suspend without help from inside
  *   flash.c       what the extension says
  *   wait.c        those who wait for a phase
  *   failure.c     why it does not run
@@ -32,6 +34,7 @@
 #include "host/door.h"
 #include "host/gate.h"
 #include "host/image.h"
+#include "host/listen_watch.h"
 #include "host/names.h"
 #include "host/network.h"
 #include "host/rootfs.h"
@@ -77,6 +80,16 @@ typedef struct MachineTurn
 	uint64_t ticket; /* place in the queue; 0: not in it */
 	bool taken;		 /* counted in the engine's turns_taken */
 } MachineTurn;
+
+/* The last look at a plain machine. */
+typedef struct PlainLook
+{
+	uint64_t looked_ns;
+	uint64_t cpu_ns;	/* used until then */
+	uint64_t accepted;	/* connections that had come until then */
+	unsigned percent;	/* of a processor, used between the last two looks */
+	uint64_t active_ns; /* when something was last seen; 0: not since it was woken */
+} PlainLook;
 
 /* What the draining of the host knows of a machine. */
 typedef struct MachineDrain
@@ -136,10 +149,14 @@ typedef struct Machine
 	bool snapshot_pending;	/* the manual trigger waits for a quiet moment */
 	uint64_t snapshot_deadline_ns;
 	bool snapshot_promised; /* the manual trigger was answered OK, and what it asked for has not come about yet */
-	AwakeReason awake;		/* empty: nothing keeps it awake */
-	char refusal[256];		/* why the last attempt to suspend came to nothing */
-	unsigned sessions;		/* client sessions at the last look */
-	bool reclaimed;			/* its memory was given back in this sleep */
+	uint64_t
+		strategy_until_ns; /* its strategy is fulfilled, and until then suspends without waiting for the idle time */
+	ListenWatch *listen_watch; /* while its strategy, or what a client could wake it by, is still to come */
+	PlainLook plain;
+	AwakeReason awake; /* empty: nothing keeps it awake */
+	char refusal[256]; /* why the last attempt to suspend came to nothing */
+	unsigned sessions; /* client sessions at the last look */
+	bool reclaimed;	   /* its memory was given back in this sleep */
 
 	Gate *gate; /* while on disk, and until a cold start listens */
 	bool has_snapshot;
@@ -235,6 +252,19 @@ uint64_t machine_idle_timeout_ms(const Machine *machine);
 bool machine_can_be_woken(Machine *machine);
 /* Refreshes `awake` and `sessions` from the activity page and the kernel. */
 ActivityVerdict machine_observe(Machine *machine);
+
+/* plain.c */
+bool machine_is_plain(const Machine *machine); /* nothing in it has ever spoken to us */
+/* What later looks are compared with: when it becomes ready, and after a wake. */
+void machine_begin_plain_looks(Machine *machine);
+/* silent_ms: since data last moved on an open connection. */
+void machine_judge_plain(Machine *machine, unsigned connected, uint64_t silent_ms, ActivityVerdict *ret_verdict);
+
+/* strategy.c */
+bool machine_notices_listening(const Machine *machine);
+void machine_begin_strategy(Machine *machine);
+void machine_look_for_listening(Machine *machine);
+void machine_end_strategy(Machine *machine);
 
 /* flash.c */
 void machine_handle_flash(void *context, const LttleFlashMessage *message); /* context: the Machine */

@@ -50,6 +50,13 @@ machine_list_ports(const Machine *machine, size_t *ret_count)
 		ports = memory_grow(ports, &capacity, count + 1, sizeof(*ports));
 		ports[count++] = service->spec.target_port;
 	}
+	/* Its own address is reachable without a service, too: there the image says what it listens on. */
+	if (count == 0 && machine->image_config.port_count > 0)
+	{
+		count = machine->image_config.port_count;
+		ports = memory_allocate(count * sizeof(*ports));
+		memcpy(ports, machine->image_config.ports, count * sizeof(*ports));
+	}
 	*ret_count = count;
 	return ports;
 }

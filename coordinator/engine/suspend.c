@@ -178,7 +178,7 @@ machine_look(Machine *machine)
 {
 	QuiesceSpec spec = {.cgroups = machine->engine->cgroups,
 						.cgroup = machine->group,
-						.activity_path = machine->paths.activity,
+						.activity_path = machine_is_plain(machine) ? NULL : machine->paths.activity,
 						.policy = {.connection_aware = !machine->suspend_forced && machine_is_connection_aware(machine),
 								   .now_ns = clock_monotonic_ns()}};
 	QuiesceReport report;
@@ -227,6 +227,7 @@ machine_open_door(Machine *machine, Error *err)
 	DoorSpec spec = {.sockets = &machine->sockets,
 					 .host_link = machine->network.host_link,
 					 .knocked = machine_handle_knock,
+					 .plain = machine_is_plain(machine),
 					 .context = machine};
 	int result = network_open_namespace(&machine->network, &namespace_fd, err);
 
@@ -241,7 +242,8 @@ machine_sleep(Machine *machine)
 {
 	Error error;
 
-	socket_set_defer_accept(&machine->sockets, (unsigned) machine->engine->settings.defer_accept_seconds);
+	if (!machine_is_plain(machine))
+		socket_set_defer_accept(&machine->sockets, (unsigned) machine->engine->settings.defer_accept_seconds);
 	if (machine_open_door(machine, &error) < 0)
 	{
 		socket_set_clear(&machine->sockets);
@@ -254,6 +256,7 @@ machine_sleep(Machine *machine)
 	machine->busy_delay_ms = 0;
 	machine->suspend_forced = false;
 	machine->snapshot_promised = false;
+	machine->strategy_until_ns = 0;
 	machine->refusal[0] = '\0';
 	machine->awake.text[0] = '\0';
 	machine_save(machine);

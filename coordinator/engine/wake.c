@@ -42,6 +42,7 @@ machine_wake(Machine *machine, const char *woken_by)
 	machine->awake_since_ns = end_ns;
 	machine->not_before_ns = 0;
 	machine_send_resumed(machine, (end_ns - machine->slept_since_ns) / NS_PER_MS, machine->record.woken_by);
+	machine_begin_plain_looks(machine);
 	machine_start_timer(machine->idle_timer, machine_idle_timeout_ms(machine));
 	if (machine->reclaimed && machine->engine->settings.hot_set_bytes > 0)
 		machine_start_timer(machine->hotset_timer, HOTSET_DELAY_MS);

@@ -39,6 +39,9 @@ typedef struct ImageConfig
 	char **environment; /* KEY=value */
 	char *working_directory;
 	char *stop_signal; /* "SIGINT", or NULL */
+	uint16_t *ports;   /* TCP ports that the image says it listens on */
+	size_t port_count;
+	char **volumes; /* absolute paths that the image keeps data below, NULL-terminated, or NULL */
 	uid_t uid;
 	gid_t gid;
 	char *user; /* as written */

@@ -37,6 +37,8 @@ image_config_clear(ImageConfig *config)
 	clear_list(config->environment);
 	free(config->working_directory);
 	free(config->stop_signal);
+	free(config->ports);
+	clear_list(config->volumes);
 	free(config->user);
 	*config = (ImageConfig){0};
 }
@@ -80,6 +82,67 @@ read_text(const json_t *config, const char *key, char **ret_text, Error *err)
 		return error_set(err, -EBADMSG, "configuration: %s is no text", key);
 	if (json_string_length(json) > 0)
 		*ret_text = memory_duplicate(json_string_value(json));
+	return 0;
+}
+
+/* A set, which JSON writes as an object whose values say nothing. NULL when it is not there or holds nothing. */
+static int
+read_set(const json_t *config, const char *key, const json_t **ret_set, Error *err)
+{
+	const json_t *json = json_object_get(config, key);
+
+	*ret_set = NULL;
+	if (json == NULL || json_is_null(json))
+		return 0;
+	if (!json_is_object(json) || json_object_size(json) > LIST_MAX)
+		return error_set(err, -EBADMSG, "configuration: %s is no object of at most %d keys", key, LIST_MAX);
+	*ret_set = json_object_size(json) > 0 ? json : NULL;
+	return 0;
+}
+
+/* "80/tcp", "80" (which is TCP), "53/udp" (which no client of ours comes by) */
+static int
+read_ports(const json_t *config, ImageConfig *ret_config, Error *err)
+{
+	const json_t *set;
+	const char *text;
+	json_t *value;
+	int result = read_set(config, "ExposedPorts", &set, err);
+
+	if (result < 0 || set == NULL)
+		return result;
+	ret_config->ports = memory_allocate(json_object_size(set) * sizeof(*ret_config->ports));
+	json_object_foreach((json_t *) set, text, value)
+	{
+		char *end;
+		unsigned long port = text[0] < '0' || text[0] > '9' ? 0 : strtoul(text, &end, 10);
+
+		if (port == 0 || port > UINT16_MAX || (*end != '\0' && *end != '/'))
+			return error_set(err, -EBADMSG, "configuration: ExposedPorts holds '%.64s', which is no port", text);
+		if (*end == '\0' || strcmp(end, "/tcp") == 0)
+			ret_config->ports[ret_config->port_count++] = (uint16_t) port;
+	}
+	return 0;
+}
+
+static int
+read_volumes(const json_t *config, ImageConfig *ret_config, Error *err)
+{
+	const json_t *set;
+	const char *path;
+	json_t *value;
+	size_t count = 0;
+	int result = read_set(config, "Volumes", &set, err);
+
+	if (result < 0 || set == NULL)
+		return result;
+	ret_config->volumes = memory_allocate((json_object_size(set) + 1) * sizeof(*ret_config->volumes));
+	json_object_foreach((json_t *) set, path, value)
+	{
+		if (path[0] != '/' || strstr(path, "/../") != NULL)
+			return error_set(err, -EBADMSG, "configuration: Volumes holds '%.64s', which is no absolute path", path);
+		ret_config->volumes[count++] = memory_duplicate(path);
+	}
 	return 0;
 }
 
@@ -276,6 +339,10 @@ read_config(const json_t *config, const char *root, ImageConfig *ret_config, Err
 		result = read_text(config, "StopSignal", &ret_config->stop_signal, err);
 	if (result == 0)
 		result = read_text(config, "User", &ret_config->user, err);
+	if (result == 0)
+		result = read_ports(config, ret_config, err);
+	if (result == 0)
+		result = read_volumes(config, ret_config, err);
 	if (result == 0)
 		result = check_config(ret_config, err);
 	if (result == 0)

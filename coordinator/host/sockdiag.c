@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -53,10 +54,11 @@ diag_next_sequence(void)
 	return ++last_sequence;
 }
 
-typedef void (*DiagVisit)(void *context, const struct inet_diag_msg *message);
+/* info: TCP_INFO, as much of it as the kernel sent; NULL for a listener. */
+typedef void (*DiagVisit)(void *context, const struct inet_diag_msg *message, const struct tcp_info *info);
 
 static int
-diag_request(int diag_fd, int family, uint32_t states, uint32_t sequence, Error *err)
+diag_request(int diag_fd, int family, uint32_t states, bool with_info, uint32_t sequence, Error *err)
 {
 	struct
 	{
@@ -74,6 +76,7 @@ diag_request(int diag_fd, int family, uint32_t states, uint32_t sequence, Error 
 			{
 				.sdiag_family = (uint8_t) family,
 				.sdiag_protocol = IPPROTO_TCP,
+				.idiag_ext = with_info ? 1u << (INET_DIAG_INFO - 1) : 0,
 				.idiag_states = states,
 			},
 	};
@@ -82,6 +85,27 @@ diag_request(int diag_fd, int family, uint32_t states, uint32_t sequence, Error 
 	if (sendto(diag_fd, &packet, sizeof(packet), 0, (struct sockaddr *) &kernel, sizeof(kernel)) < 0)
 		return error_set_errno(err, errno, "sock_diag: request");
 	return 0;
+}
+
+/* Copies TCP_INFO out of a message's attributes: it is aligned to four bytes there, and older kernels send less. */
+static bool
+diag_find_info(const struct nlmsghdr *header, struct tcp_info *ret_info)
+{
+	const struct inet_diag_msg *message = NLMSG_DATA(header);
+	const struct rtattr *attribute = (const struct rtattr *) (message + 1);
+	size_t left = header->nlmsg_len - NLMSG_LENGTH(sizeof(*message));
+
+	for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left))
+	{
+		size_t bytes = RTA_PAYLOAD(attribute);
+
+		if (attribute->rta_type != INET_DIAG_INFO)
+			continue;
+		*ret_info = (struct tcp_info){0};
+		memcpy(ret_info, RTA_DATA(attribute), bytes < sizeof(*ret_info) ? bytes : sizeof(*ret_info));
+		return true;
+	}
+	return false;
 }
 
 /* Handles one datagram. Returns 1 when the dump goes on, 0 when it is over. */
@@ -104,17 +128,22 @@ diag_handle(const void *buffer, size_t size, uint32_t sequence, DiagVisit visit,
 		}
 		if (header->nlmsg_type == SOCK_DIAG_BY_FAMILY &&
 			header->nlmsg_len >= NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
-			visit(context, NLMSG_DATA(header));
+		{
+			struct tcp_info info;
+			bool has_info = diag_find_info(header, &info);
+
+			visit(context, NLMSG_DATA(header), has_info ? &info : NULL);
+		}
 	}
 	return 1;
 }
 
 static int
-diag_dump_family(int diag_fd, int family, uint32_t states, DiagVisit visit, void *context, Error *err)
+diag_dump_family(int diag_fd, int family, uint32_t states, bool with_info, DiagVisit visit, void *context, Error *err)
 {
 	static _Alignas(struct nlmsghdr) char buffer[SOCKDIAG_BUFFER_BYTES];
 	uint32_t sequence = diag_next_sequence();
-	int result = diag_request(diag_fd, family, states, sequence, err);
+	int result = diag_request(diag_fd, family, states, with_info, sequence, err);
 
 	while (result >= 0)
 	{
@@ -135,12 +164,12 @@ diag_dump_family(int diag_fd, int family, uint32_t states, DiagVisit visit, void
 
 /* Visits every TCP socket of both families that is in one of the states. */
 static int
-diag_dump(int diag_fd, uint32_t states, DiagVisit visit, void *context, Error *err)
+diag_dump(int diag_fd, uint32_t states, bool with_info, DiagVisit visit, void *context, Error *err)
 {
-	int result = diag_dump_family(diag_fd, AF_INET, states, visit, context, err);
+	int result = diag_dump_family(diag_fd, AF_INET, states, with_info, visit, context, err);
 
 	if (result == 0)
-		result = diag_dump_family(diag_fd, AF_INET6, states, visit, context, err);
+		result = diag_dump_family(diag_fd, AF_INET6, states, with_info, visit, context, err);
 	return result == -ENOENT ? 0 : result; /* a kernel without IPv6 */
 }
 
@@ -172,11 +201,12 @@ pending_copy_peer(const struct inet_diag_msg *message, struct sockaddr_storage *
 }
 
 static void
-pending_visit(void *context, const struct inet_diag_msg *message)
+pending_visit(void *context, const struct inet_diag_msg *message, const struct tcp_info *info)
 {
 	PendingSearch *search = context;
 	bool closed = message->idiag_state == TCP_CLOSE_WAIT;
 
+	(void) info;
 	if (message->idiag_inode != 0)
 		return;
 	if (search->port != SOCKDIAG_ANY_PORT && ntohs(message->id.idiag_sport) != search->port)
@@ -200,7 +230,7 @@ int
 sockdiag_count_pending(int diag_fd, uint16_t port, PendingConnections *ret_pending, Error *err)
 {
 	PendingSearch search = {.port = port};
-	int result = diag_dump(diag_fd, 1u << TCP_ESTABLISHED | 1u << TCP_CLOSE_WAIT, pending_visit, &search, err);
+	int result = diag_dump(diag_fd, 1u << TCP_ESTABLISHED | 1u << TCP_CLOSE_WAIT, false, pending_visit, &search, err);
 
 	if (result < 0)
 		return result;
@@ -213,26 +243,39 @@ typedef struct PortSearch
 	uint16_t port;
 	unsigned listening;
 	unsigned established;
+	uint64_t silent_ms;
 } PortSearch;
 
 static void
-port_visit(void *context, const struct inet_diag_msg *message)
+port_visit(void *context, const struct inet_diag_msg *message, const struct tcp_info *info)
 {
 	PortSearch *search = context;
 
 	if (ntohs(message->id.idiag_sport) != search->port)
 		return;
 	if (message->idiag_state == TCP_LISTEN)
+	{
 		search->listening++;
-	else
-		search->established++;
+		return;
+	}
+	if (info != NULL)
+	{
+		uint32_t silent_ms = info->tcpi_last_data_recv < info->tcpi_last_data_sent ? info->tcpi_last_data_recv
+																				   : info->tcpi_last_data_sent;
+
+		if (search->established == 0 || silent_ms < search->silent_ms)
+			search->silent_ms = silent_ms;
+	}
+	search->established++;
 }
 
 int
-sockdiag_count_port(int diag_fd, uint16_t port, unsigned *ret_listening, unsigned *ret_established, Error *err)
+sockdiag_count_port(int diag_fd, uint16_t port, unsigned *ret_listening, unsigned *ret_established,
+					uint64_t *ret_silent_ms, Error *err)
 {
 	PortSearch search = {.port = port};
-	int result = diag_dump(diag_fd, 1u << TCP_ESTABLISHED | 1u << TCP_LISTEN, port_visit, &search, err);
+	int result =
+		diag_dump(diag_fd, 1u << TCP_ESTABLISHED | 1u << TCP_LISTEN, ret_silent_ms != NULL, port_visit, &search, err);
 
 	if (result < 0)
 		return result;
@@ -240,7 +283,37 @@ sockdiag_count_port(int diag_fd, uint16_t port, unsigned *ret_listening, unsigne
 		*ret_listening = search.listening;
 	if (ret_established != NULL)
 		*ret_established = search.established;
+	if (ret_silent_ms != NULL)
+		*ret_silent_ms = search.silent_ms;
 	return 0;
+}
+
+typedef struct ListenerSearch
+{
+	uint16_t *ports;
+	size_t max;
+	size_t count;
+} ListenerSearch;
+
+static void
+listener_visit(void *context, const struct inet_diag_msg *message, const struct tcp_info *info)
+{
+	ListenerSearch *search = context;
+
+	(void) info;
+	if (search->count < search->max)
+		search->ports[search->count++] = ntohs(message->id.idiag_sport);
+}
+
+int
+sockdiag_list_listeners(int diag_fd, uint16_t ret_ports[], size_t max, size_t *ret_count, Error *err)
+{
+	ListenerSearch search = {.ports = ret_ports, .max = max};
+	int result = diag_dump(diag_fd, 1u << TCP_LISTEN, false, listener_visit, &search, err);
+
+	if (result == 0)
+		*ret_count = search.count;
+	return result;
 }
 
 static void
@@ -270,10 +343,11 @@ typedef struct CookieSearch
 } CookieSearch;
 
 static void
-cookie_visit(void *context, const struct inet_diag_msg *message)
+cookie_visit(void *context, const struct inet_diag_msg *message, const struct tcp_info *info)
 {
 	CookieSearch *search = context;
 
+	(void) info;
 	if (message->id.idiag_sport != search->id.idiag_sport || message->id.idiag_dport != search->id.idiag_dport ||
 		memcmp(message->id.idiag_src, search->id.idiag_src, sizeof(search->id.idiag_src)) != 0 ||
 		memcmp(message->id.idiag_dst, search->id.idiag_dst, sizeof(search->id.idiag_dst)) != 0)
@@ -314,7 +388,7 @@ sockdiag_destroy(int diag_fd, const struct sockaddr_storage *local, const struct
 
 	diag_id_endpoint(local, search.id.idiag_src, &search.id.idiag_sport);
 	diag_id_endpoint(peer, search.id.idiag_dst, &search.id.idiag_dport);
-	result = diag_dump_family(diag_fd, local->ss_family, ~(1u << TCP_LISTEN), cookie_visit, &search, err);
+	result = diag_dump_family(diag_fd, local->ss_family, ~(1u << TCP_LISTEN), false, cookie_visit, &search, err);
 	if (result < 0 || !search.found)
 		return result;
 	packet.request.id = search.id;

@@ -87,9 +87,15 @@ typedef struct PendingConnections
  * them with inode 0. */
 int sockdiag_count_pending(int diag_fd, uint16_t port, PendingConnections *ret_pending, Error *err) MUST_CHECK;
 
-/* Counts sockets that listen on `port`, and established connections to it. Either output may be NULL. */
+/*
+ * Counts sockets that listen on `port`, and established connections to it. ret_silent_ms: since data last came or went
+ * on one of these; 0 without any. Each output may be NULL.
+ */
 int sockdiag_count_port(int diag_fd, uint16_t port, unsigned *ret_listening, unsigned *ret_established,
-						Error *err) MUST_CHECK;
+						uint64_t *ret_silent_ms, Error *err) MUST_CHECK;
+
+/* The ports that are listened on, one for each socket, at most `max`. */
+int sockdiag_list_listeners(int diag_fd, uint16_t ret_ports[], size_t max, size_t *ret_count, Error *err) MUST_CHECK;
 
 /*
  * Takes a connection away without regard to its state, be it half-closed, without a process, or waiting to be accepted

@@ -346,10 +346,10 @@ test_ports_are_counted(void **state)
 	for (int i = 0; i < 3; i++)
 		client_ask(clients[i] = client_connect());
 	fixture_check(sockdiag_open(fixture.namespace_fd, &fd, &err), &err);
-	fixture_check(sockdiag_count_port(fd, FIXTURE_PORT, &listening, &established, &err), &err);
+	fixture_check(sockdiag_count_port(fd, FIXTURE_PORT, &listening, &established, NULL, &err), &err);
 	assert_int_equal(listening, 2);
 	assert_int_equal(established, 3);
-	fixture_check(sockdiag_count_port(fd, FIXTURE_PORT + 1, &listening, NULL, &err), &err);
+	fixture_check(sockdiag_count_port(fd, FIXTURE_PORT + 1, &listening, NULL, NULL, &err), &err);
 	assert_int_equal(listening, 0);
 	close(fd);
 	for (int i = 0; i < 3; i++)
