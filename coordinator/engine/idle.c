@@ -20,6 +20,8 @@
 #define SNAPSHOT_LOOK_MS 50
 #define SHORTEST_LOOK_MS 20
 
+#define UNREACHABLE "no exposed port is listened on, so no client could wake it"
+
 bool
 machine_is_connection_aware(const Machine *machine)
 {
@@ -138,7 +140,7 @@ machine_observe(Machine *machine)
 		verdict_busy(&verdict, ACTIVITY_CONNECTION, detail);
 	}
 	if (verdict.reason == ACTIVITY_NONE)
-		machine->awake.text[0] = '\0';
+		text_copy(machine->awake.text, sizeof(machine->awake.text), use.listening > 0 ? "" : UNREACHABLE);
 	else
 		snprintf(machine->awake.text, sizeof(machine->awake.text), "%s: %s", activity_reason_name(verdict.reason),
 				 verdict.detail);
@@ -239,10 +241,8 @@ machine_try_suspend(Machine *machine)
 
 	if (!machine_can_be_woken(machine))
 	{
-		const char *why = "no exposed port is listened on, so no client could wake it";
-
-		snprintf(machine->awake.text, sizeof(machine->awake.text), "%s", why);
-		machine_refuse_snapshot(machine, why);
+		text_copy(machine->awake.text, sizeof(machine->awake.text), UNREACHABLE);
+		machine_refuse_snapshot(machine, UNREACHABLE);
 		return;
 	}
 	if (to_disk && !machine_can_hibernate(machine))
