@@ -89,10 +89,11 @@ assert_refused(const char *json, int code, const char *message)
 static void
 test_everything(void **state)
 {
-	ImageConfig config =
-		parse_good("{\"architecture\":\"amd64\",\"config\":{\"User\":\"postgres\",\"Env\":[\"A=b\",\"C=d=e\"],"
-				   "\"Entrypoint\":[\"docker-entrypoint.sh\"],\"Cmd\":[\"postgres\",\"-c\",\"x=y\"],"
-				   "\"WorkingDir\":\"/srv\",\"StopSignal\":\"SIGINT\",\"ExposedPorts\":{\"5432/tcp\":{}}}}");
+	ImageConfig config = parse_good(
+		"{\"architecture\":\"amd64\",\"config\":{\"User\":\"postgres\",\"Env\":[\"A=b\",\"C=d=e\"],"
+		"\"Entrypoint\":[\"docker-entrypoint.sh\"],\"Cmd\":[\"postgres\",\"-c\",\"x=y\"],"
+		"\"WorkingDir\":\"/srv\",\"StopSignal\":\"SIGINT\",\"ExposedPorts\":{\"5432/tcp\":{},\"53/udp\":{},\"80\":{}},"
+		"\"Volumes\":{\"/data\":{},\"/srv/more\":{}}}}");
 
 	(void) state;
 	assert_string_equal(config.entrypoint[0], "docker-entrypoint.sh");
@@ -105,6 +106,12 @@ test_everything(void **state)
 	assert_string_equal(config.user, "postgres");
 	assert_int_equal(config.uid, 999);
 	assert_int_equal(config.gid, 998);
+	assert_int_equal(config.port_count, 2);
+	assert_int_equal(config.ports[0], 5432);
+	assert_int_equal(config.ports[1], 80);
+	assert_string_equal(config.volumes[0], "/data");
+	assert_string_equal(config.volumes[1], "/srv/more");
+	assert_null(config.volumes[2]);
 	image_config_clear(&config);
 	assert_null(config.entrypoint);
 }
@@ -192,6 +199,16 @@ test_hostile_configurations(void **state)
 	assert_refused("{\"config\":{\"User\":7}}", -EBADMSG, "configuration: User is no text");
 	assert_refused("{\"config\":{\"WorkingDir\":\"../x\"}}", -EBADMSG,
 				   "configuration: WorkingDir '../x' is not absolute");
+	assert_refused("{\"config\":{\"ExposedPorts\":[80]}}", -EBADMSG,
+				   "configuration: ExposedPorts is no object of at most 1000 keys");
+	assert_refused("{\"config\":{\"ExposedPorts\":{\"65536/tcp\":{}}}}", -EBADMSG,
+				   "configuration: ExposedPorts holds '65536/tcp', which is no port");
+	assert_refused("{\"config\":{\"ExposedPorts\":{\"http\":{}}}}", -EBADMSG,
+				   "configuration: ExposedPorts holds 'http', which is no port");
+	assert_refused("{\"config\":{\"Volumes\":{\"data\":{}}}}", -EBADMSG,
+				   "configuration: Volumes holds 'data', which is no absolute path");
+	assert_refused("{\"config\":{\"Volumes\":{\"/data/../../etc\":{}}}}", -EBADMSG,
+				   "configuration: Volumes holds '/data/../../etc', which is no absolute path");
 	assert_refused("{\"config\":{\"StopSignal\":\"SIGWHAT\"}}", -EINVAL, "'SIGWHAT' is no signal");
 	assert_refused("{\"config\":{\"Cmd\":[\"a\\u0000b\"]}}", -EBADMSG,
 				   "configuration: is no JSON: line 1: \\u0000 is not allowed without JSON_ALLOW_NUL near "

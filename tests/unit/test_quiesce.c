@@ -319,6 +319,76 @@ test_walsender(void **state)
 	expect_busy(ACTIVITY_REPLICATION, NULL);
 }
 
+/* ---- a plain machine: no page, only sockets ---- */
+
+static QuiesceReport
+look_at_plain(void)
+{
+	QuiesceReport report;
+
+	quiesce_decide_plain(&set, &policy, &report);
+	return report;
+}
+
+static void
+test_plain_sockets_decide(void **state)
+{
+	QuiesceReport report = look_at_plain();
+
+	(void) state;
+	assert_true(report.quiet);
+	assert_int_equal(report.sessions, 1);
+	sockets[1].unread_bytes = 7;
+	report = look_at_plain();
+	assert_false(report.quiet);
+	assert_int_equal(report.verdict.reason, ACTIVITY_STATEMENT);
+	assert_string_equal(report.verdict.detail, "process 5057, 7 bytes of its client are unread");
+	sockets[1].unread_bytes = 0;
+	sockets[1].unsent_bytes = 9;
+	sockets[1].sent_ago_ms = 4999;
+	report = look_at_plain();
+	assert_false(report.quiet);
+	assert_string_equal(report.verdict.detail, "process 5057, 9 bytes are on their way to its client");
+	sockets[1].sent_ago_ms = 5000; /* a client that vanished without a word */
+	assert_true(look_at_plain().quiet);
+}
+
+static void
+test_plain_clients_count_where_connections_do(void **state)
+{
+	QuiesceReport report;
+
+	(void) state;
+	policy.connection_aware = true;
+	report = look_at_plain();
+	assert_false(report.quiet);
+	assert_int_equal(report.verdict.reason, ACTIVITY_CONNECTION);
+	sockets[1].local_port = 40000; /* it opened the connection itself */
+	report = look_at_plain();
+	assert_true(report.quiet);
+	assert_int_equal(report.sessions, 0);
+	sockets[1].unread_bytes = 1;
+	assert_false(look_at_plain().quiet);
+}
+
+static void
+test_plain_processes_talk_to_each_other(void **state)
+{
+	(void) state;
+	policy.connection_aware = true;
+	sockets[1].peer = internet_peer("127.0.0.1", 40000);
+	assert_true(look_at_plain().quiet); /* no client from outside */
+	sockets[1].unsent_bytes = 5;
+	assert_true(look_at_plain().quiet); /* it is seen as unread at the other end */
+	sockets[1].unread_bytes = 5;
+	assert_false(look_at_plain().quiet);
+	sockets[1].kind = SOCKET_UNIX_CONNECTION;
+	sockets[1].peer = unix_peer("");
+	assert_false(look_at_plain().quiet);
+	sockets[1].unread_bytes = 0;
+	assert_true(look_at_plain().quiet);
+}
+
 #define quiesce_test(name) cmocka_unit_test_setup(name, setup)
 
 int
@@ -337,6 +407,9 @@ main(void)
 		quiesce_test(test_inner_client_by_loopback),
 		quiesce_test(test_unix_sessions),
 		quiesce_test(test_walsender),
+		quiesce_test(test_plain_sockets_decide),
+		quiesce_test(test_plain_clients_count_where_connections_do),
+		quiesce_test(test_plain_processes_talk_to_each_other),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -402,6 +402,7 @@ probe_main(void)
 	probe("socket-alg", socket(AF_ALG, SOCK_SEQPACKET, 0));
 	/* the upper half of the argument is not what the kernel looks at */
 	probe("socket-vsock-high", syscall(SYS_socket, (UINT64_C(1) << 32) | AF_VSOCK, SOCK_STREAM, 0));
+	probe("socket-mptcp", socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP));
 	probe("fork", fork());
 	return 0;
 }
@@ -423,14 +424,14 @@ test_system_calls(void **state)
 	/* the child of the last one prints it a second time */
 	if (strlen(log) > 8 && strcmp(log + strlen(log) - 16, "fork ok\nfork ok\n") == 0)
 		log[strlen(log) - 8] = '\0';
-	assert_string_equal(log,
-						"mount EPERM\numount EPERM\nunshare-user EPERM\nunshare-net EPERM\nsetns EPERM\n"
-						"pivot_root EPERM\nopen_tree EPERM\nptrace EPERM\nprocess_vm_readv EPERM\nbpf EPERM\n"
-						"keyctl EPERM\nadd_key EPERM\nio_uring EPERM\nperf_event_open EPERM\nuserfaultfd EPERM\n"
-						"reboot EPERM\nsethostname EPERM\nchroot EPERM\nopen_by_handle_at EPERM\nclone-user EPERM\n"
-						"clone3 ENOSYS\nunknown ENOSYS\npersonality ENOSYS\nsocket-unix ok\nsocket-inet6 ok\n"
-						"socket-netlink ok\nsocket-vsock EAFNOSUPPORT\nsocket-packet EAFNOSUPPORT\n"
-						"socket-alg EAFNOSUPPORT\nsocket-vsock-high EAFNOSUPPORT\nfork ok\n");
+	assert_string_equal(
+		log, "mount EPERM\numount EPERM\nunshare-user EPERM\nunshare-net EPERM\nsetns EPERM\n"
+			 "pivot_root EPERM\nopen_tree EPERM\nptrace EPERM\nprocess_vm_readv EPERM\nbpf EPERM\n"
+			 "keyctl EPERM\nadd_key EPERM\nio_uring EPERM\nperf_event_open EPERM\nuserfaultfd EPERM\n"
+			 "reboot EPERM\nsethostname EPERM\nchroot EPERM\nopen_by_handle_at EPERM\nclone-user EPERM\n"
+			 "clone3 ENOSYS\nunknown ENOSYS\npersonality ENOSYS\nsocket-unix ok\nsocket-inet6 ok\n"
+			 "socket-netlink ok\nsocket-vsock EAFNOSUPPORT\nsocket-packet EAFNOSUPPORT\n"
+			 "socket-alg EAFNOSUPPORT\nsocket-vsock-high EAFNOSUPPORT\nsocket-mptcp EPROTONOSUPPORT\nfork ok\n");
 	free(log);
 }
 
