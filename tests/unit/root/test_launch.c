@@ -402,7 +402,7 @@ probe_main(void)
 	probe("socket-alg", socket(AF_ALG, SOCK_SEQPACKET, 0));
 	/* the upper half of the argument is not what the kernel looks at */
 	probe("socket-vsock-high", syscall(SYS_socket, (UINT64_C(1) << 32) | AF_VSOCK, SOCK_STREAM, 0));
-	probe("socket-mptcp", socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP));
+	probe("socket-mptcp", socket(AF_INET, SOCK_STREAM, 262 /* IPPROTO_MPTCP */));
 	probe("fork", fork());
 	return 0;
 }
