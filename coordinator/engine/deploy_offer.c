@@ -30,9 +30,6 @@ offer_machine(Deployment *deployment, const Resource *resource)
 
 	if (spec->build.kind != BUILD_NONE)
 		deploy_complain(deployment, resource, NULL, "build", "this lttled builds no images");
-	if (spec->mode == MODE_FLASH && spec->strategy != STRATEGY_MANUAL)
-		deploy_complain(deployment, resource, NULL, "mode.flash.strategy",
-						"this lttled does not notice by itself when a server is ready; it must be 'manual'");
 	if (spec->dependency_count > 0)
 		deploy_complain(deployment, resource, &spec->dependencies[0].mark, "depends-on",
 						"this lttled starts machines in no order");

@@ -25,7 +25,7 @@ static const Key resources_keys[] = {
 static const Key nth_listen_key = {.name = "nth-listen",
 								   .type = KEY_NUMBER,
 								   .minimum = 1,
-								   .maximum = 1000,
+								   .maximum = 250,
 								   FIELD(AppSpec, strategy_argument),
 								   .example = "2"};
 static const Key listen_on_port_key = {.name = "listen-on-port",

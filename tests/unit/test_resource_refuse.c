@@ -223,10 +223,10 @@ test_mode(void **state)
 		{APP "  mode: {flash: {strategy: {first-listen: 1}}}\n",
 		 "f:4:43: app.mode.flash.strategy.first-listen: has no keys of its own; write 'strategy: first-listen'"},
 		{APP "  mode: {flash: {strategy: nth-listen}}\n",
-		 "f:4:28: app.mode.flash.strategy.nth-listen: needs a value, a whole number from 1 to 1000; write "
+		 "f:4:28: app.mode.flash.strategy.nth-listen: needs a value, a whole number from 1 to 250; write "
 		 "'nth-listen: 2'"},
 		{APP "  mode: {flash: {strategy: {nth-listen: 0}}}\n",
-		 "f:4:41: app.mode.flash.strategy.nth-listen: must be a whole number from 1 to 1000, but is '0'"},
+		 "f:4:41: app.mode.flash.strategy.nth-listen: must be a whole number from 1 to 250, but is '0'"},
 		{APP "  mode: {flash: {strategy: {listen-on-port: http}}}\n",
 		 "f:4:45: app.mode.flash.strategy.listen-on-port: must be a whole number from 1 to 65535, but is 'http'"},
 		{APP "  mode: {flash: {strategy: {listen-on-port: [80]}}}\n",
