@@ -154,15 +154,16 @@ find_ring(int group_fd, int *ret_fd, Error *err)
 	uint32_t program_id = 0;
 	uint32_t map_id = 0;
 	struct bpf_prog_info information = {.nr_map_ids = 1, .map_ids = (uint64_t) (uintptr_t) &map_id};
-	union bpf_attr query = {.query = {.target_fd = (uint32_t) group_fd,
-									  .attach_type = BPF_CGROUP_SOCK_OPS,
-									  .prog_ids = (uint64_t) (uintptr_t) &program_id,
-									  .prog_cnt = 1}};
+	union bpf_attr query = {0};
 	union bpf_attr by_id;
 	union bpf_attr about;
 	_cleanup_fd_ int program_fd = -1;
 	int fd;
 
+	query.query.target_fd = (uint32_t) group_fd;
+	query.query.attach_type = BPF_CGROUP_SOCK_OPS;
+	query.query.prog_ids = (uint64_t) (uintptr_t) &program_id;
+	query.query.prog_cnt = 1;
 	if (bpf(BPF_PROG_QUERY, &query) < 0)
 		return error_set_errno(err, errno, "find the program that notices listening");
 	if (query.query.prog_cnt == 0)
