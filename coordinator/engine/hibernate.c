@@ -416,7 +416,10 @@ restore_job(const void *input, void *output, Error *err)
 	int result;
 
 	steps_begin(&restore->steps);
-	result = machine_prepare_host(machine, err);
+	/* Those of an eviction that a killed coordinator began: the snapshot may not run beside them. */
+	result = machine_end_processes(machine, err);
+	if (result == 0)
+		result = machine_prepare_host(machine, err);
 	steps_note(&restore->steps, "host");
 	snapshot_plan_fill(machine, &plan);
 	plan.spec.steps = &restore->steps;

@@ -288,9 +288,8 @@ machine_prepare_host(const Machine *machine, Error *err)
 	return result;
 }
 
-/* Kills what is left and waits until the control group is empty. */
-static int
-tear_down_processes(const Machine *machine, Error *err)
+int
+machine_end_processes(const Machine *machine, Error *err)
 {
 	const CgroupHierarchy *cgroups = machine->engine->cgroups;
 	_cleanup_fd_ int events_fd = -1;
@@ -318,7 +317,7 @@ static int
 create_job(const void *input, void *output, Error *err)
 {
 	const Machine *machine = input;
-	int result = tear_down_processes(machine, err); /* a restore that was cut off may have left some */
+	int result = machine_end_processes(machine, err); /* a restore that was cut off may have left some */
 
 	if (result == 0)
 		result = shm_unmount(machine->paths.shm, err); /* a new machine finds it empty */
@@ -544,7 +543,7 @@ static int
 tear_down_job(const void *input, void *output, Error *err)
 {
 	const Machine *machine = input;
-	int result = tear_down_processes(machine, err);
+	int result = machine_end_processes(machine, err);
 
 	(void) output;
 	if (result == 0 && machine->rootfs.merged[0] != '\0')

@@ -205,6 +205,12 @@ void machine_schedule_restart(Machine *machine);
 void machine_forget(Machine *machine);
 CgroupLimits machine_limits(const Machine *machine);
 int machine_prepare_host(const Machine *machine, Error *err) MUST_CHECK; /* for a job's child */
+
+/*
+ * Kills what is left of a machine's processes, and waits until its control group is empty. For a job's child.
+ * Errors: -EBUSY when they do not end.
+ */
+int machine_end_processes(const Machine *machine, Error *err) MUST_CHECK;
 int machine_open_flash(Machine *machine, Error *err) MUST_CHECK;
 int machine_load_image(Machine *machine, Error *err) MUST_CHECK; /* -ENOENT: not there yet */
 
