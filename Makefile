@@ -11,6 +11,7 @@
 # make bench        what the README claims, measured on this machine; bench/run --help
 # make lint         formatting, static analysis, include rules
 # make asan         unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+# make exec-backend the extension's tests on a PostgreSQL whose processes inherit no memory; builds that once
 # make valgrind     the extension's TAP tests, PostgreSQL under valgrind
 # make fuzz         the fuzzers, a minute each (SECONDS=…)
 # make reference    print docs/reference/ anew from the tables in the code
@@ -18,7 +19,7 @@
 
 PG_CONFIG ?= pg_config
 
-OWN_TARGETS = setup coordinator image demo test torture regress-suspended bench lint asan fuzz valgrind reference install-coordinator clean-coordinator help
+OWN_TARGETS = setup coordinator image demo test torture regress-suspended bench lint asan fuzz exec-backend valgrind reference install-coordinator clean-coordinator help
 
 # A bare machine has no pg_config yet, and none of these needs it.
 ifneq ($(filter-out $(OWN_TARGETS),$(or $(MAKECMDGOALS),all)),)
@@ -67,6 +68,9 @@ asan:
 # tests/run fuzzes for seconds; this takes longer.
 fuzz:
 	@tests/fuzz/run $(or $(SECONDS),60)
+
+exec-backend:
+	@tools/pg-matrix --exec-backend
 
 valgrind:
 	@tools/pg-matrix --valgrind

@@ -7,8 +7,6 @@
  */
 #include "postgres.h"
 
-#include <sys/mman.h>
-
 #include "access/parallel.h"
 #include "access/transam.h"
 #include "miscadmin.h"
@@ -19,7 +17,7 @@
 #include "utils/wait_event.h"
 
 #include "activity.h"
-#include "activity_file.h"
+#include "activity_place.h"
 #include "clock.h"
 #include "flash_worker.h"
 #include "settings.h"
@@ -95,24 +93,38 @@ page_initialise(uint32 slot_count)
 	page->magic = LTTLE_ACTIVITY_MAGIC;
 }
 
+/* MaxBackends can't change between a start and the crash restarts that follow. */
+static uint32
+page_count_slots(void)
+{
+	return (uint32) MaxBackends + NUM_AUXILIARY_PROCS;
+}
+
+static Size
+page_size(void)
+{
+	return sizeof(LttleActivityHeader) + sizeof(LttleActivitySlot) * page_count_slots();
+}
+
+Size
+lttle_activity_shmem_size(void)
+{
+	return lttle_activity_place_shmem_size(page_size());
+}
+
 void
 lttle_activity_create_page(void)
 {
-	uint32 slot_count = (uint32) MaxBackends + NUM_AUXILIARY_PROCS;
-	Size size = sizeof(LttleActivityHeader) + sizeof(LttleActivitySlot) * slot_count;
+	uint32 slot_count = page_count_slots();
+	bool fits = slot_count <= LTTLE_ACTIVITY_MAX_SLOTS;
 
-	/* The mapping of the first start serves every crash restart as well; MaxBackends can't change in between. */
-	if (page == NULL && IsPostmasterEnvironment)
-	{
-		if (slot_count <= LTTLE_ACTIVITY_MAX_SLOTS)
-			page = lttle_activity_file_map(lttle_activity_file, size);
-		else
-			ereport(LOG, (errmsg("lttle_pg: %u processes are more than the activity page can hold", slot_count),
-						  errhint("Lower max_connections.")));
-	}
-	if (page == NULL)
-		page = lttle_activity_file_map_anonymous(size);
+	if (!fits && page == NULL && IsPostmasterEnvironment && !IsUnderPostmaster)
+		ereport(LOG, (errmsg("lttle_pg: %u processes are more than the activity page can hold", slot_count),
+					  errhint("Lower max_connections.")));
+	page = lttle_activity_place_get(fits ? lttle_activity_file : "", page_size());
 	slots = (LttleActivitySlot *) (page + 1);
+	if (IsUnderPostmaster)
+		return;
 	page_initialise(slot_count);
 	on_shmem_exit(page_clear, (Datum) 0);
 }

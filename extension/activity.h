@@ -23,7 +23,13 @@ typedef struct ActivityReport
 	char lock_name[LTTLE_ACTIVITY_NAME_BYTES];
 } ActivityReport;
 
-/* Creates or re-initialises the page. Only from shmem_startup_hook in the postmaster, or in single-user mode. */
+/* What the page asks of PostgreSQL's shared memory. Only from shmem_request_hook. */
+extern Size lttle_activity_shmem_size(void);
+
+/*
+ * Creates or re-initialises the page. Only from shmem_startup_hook in the postmaster, or in single-user mode. Where
+ * that hook is called in other processes as well (EXEC_BACKEND) they find the page that is there.
+ */
 extern void lttle_activity_create_page(void);
 
 /* True once there is a page, which is to say: the library was preloaded. */

@@ -65,7 +65,7 @@ report_no_file(const char *path, const char *detail)
 
 /* Makes sure that the open file is a plain one, ours, and has room. Returns false after reporting. */
 static bool
-file_prepare(int fd, const char *path, Size size)
+file_prepare(int fd, const char *path, Size size, ActivityFileId *ret_file)
 {
 	struct stat st;
 	pid_t other;
@@ -94,11 +94,12 @@ file_prepare(int fd, const char *path, Size size)
 		report_no_file(path, strerror(rc));
 		return false;
 	}
+	*ret_file = (ActivityFileId){.device = st.st_dev, .inode = st.st_ino};
 	return true;
 }
 
 void *
-lttle_activity_file_map(const char *path, Size size)
+lttle_activity_file_map(const char *path, Size size, ActivityFileId *ret_file)
 {
 	void *memory = MAP_FAILED;
 	int fd;
@@ -111,7 +112,7 @@ lttle_activity_file_map(const char *path, Size size)
 		report_no_file(path, strerror(errno));
 		return NULL;
 	}
-	if (file_prepare(fd, path, size))
+	if (file_prepare(fd, path, size, ret_file))
 	{
 		memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		if (memory == MAP_FAILED)
@@ -119,6 +120,22 @@ lttle_activity_file_map(const char *path, Size size)
 	}
 	close(fd);
 	return memory == MAP_FAILED ? NULL : memory;
+}
+
+void *
+lttle_activity_file_attach(const char *path, Size size, const ActivityFileId *file)
+{
+	int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	void *memory = MAP_FAILED;
+	struct stat st;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == file->device && st.st_ino == file->inode)
+		memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (memory == MAP_FAILED)
+		ereport(FATAL, (errmsg("lttle_pg: activity file \"%s\" is not the one that this server began with", path),
+						errhint("Restart the server.")));
+	close(fd);
+	return memory;
 }
 
 void *

@@ -16,11 +16,6 @@
 #include "flash_worker.h"
 #include "settings.h"
 
-/* The activity page's mapping, and which slot is whose, come to each process by fork. */
-#ifdef EXEC_BACKEND
-#error "lttle_pg does not work with a PostgreSQL that is built with EXEC_BACKEND"
-#endif
-
 PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_init(void);
@@ -35,10 +30,14 @@ request_shared_memory(void)
 		previous_shmem_request();
 	RequestAddinShmemSpace(lttle_flash_lock_shmem_size());
 	RequestAddinShmemSpace(lttle_flash_state_shmem_size());
+	RequestAddinShmemSpace(lttle_activity_shmem_size());
 	RequestNamedLWLockTranche("lttle_pg", 2);
 }
 
-/* Runs in the postmaster, at the start and after every crash of a process. */
+/*
+ * Runs in the postmaster, at the start and after every crash of a process. With EXEC_BACKEND also in every other
+ * process, as _PG_init does, since none inherits anything: there it finds what is there.
+ */
 static void
 start_shared_memory(void)
 {
@@ -65,6 +64,6 @@ _PG_init(void)
 	lttle_activity_hooks_install();
 	lttle_flash_worker_register();
 	/* In single-user mode it would fall into the middle of a line of initdb's. */
-	if (IsPostmasterEnvironment)
+	if (IsPostmasterEnvironment && !IsUnderPostmaster)
 		ereport(LOG, (errmsg("lttle_pg: init")));
 }

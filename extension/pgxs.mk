@@ -8,6 +8,7 @@ OBJS = \
 	extension/activity.o \
 	extension/activity_file.o \
 	extension/activity_hooks.o \
+	extension/activity_place.o \
 	extension/flash_channel.o \
 	extension/flash_lock.o \
 	extension/flash_prepare.o \
