@@ -20,6 +20,7 @@
 
 /* The one list of names: symbol, name, and where it is. In the order of a hibernation, then of a resume. */
 #define FAULT_POINTS(POINT)                                                                                            \
+	POINT(FORK, "fork", "a process is about to be made, in the loop or in a job")                                      \
 	POINT(FROZEN, "frozen", "every process is frozen and quiet; the gate is open")                                     \
 	POINT(GATE_CLOSED, "gate-closed", "packets are held, nothing is dumped; in the loop")                              \
 	POINT(DUMPING, "dumping", "the snapshot's directory is there, CRIU is about to run")                               \

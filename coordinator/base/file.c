@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +71,7 @@ file_write(const char *path, const char *text, Error *err)
 }
 
 static int
-write_and_sync(const char *path, const void *bytes, size_t size, mode_t mode, Error *err)
+write_whole(const char *path, const void *bytes, size_t size, mode_t mode, bool sync, Error *err)
 {
 	_cleanup_fd_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
 	size_t done = 0;
@@ -87,7 +88,7 @@ write_and_sync(const char *path, const void *bytes, size_t size, mode_t mode, Er
 			return error_set_errno(err, errno, "%s: write", path);
 		done += (size_t) written;
 	}
-	if (fsync(fd) < 0)
+	if (sync && fsync(fd) < 0)
 		return error_set_errno(err, errno, "%s: sync", path);
 	return 0;
 }
@@ -107,15 +108,15 @@ sync_directory_of(const char *path, Error *err)
 	return 0;
 }
 
-int
-file_replace(const char *path, const void *bytes, size_t size, mode_t mode, Error *err)
+static int
+replace(const char *path, const void *bytes, size_t size, mode_t mode, bool sync, Error *err)
 {
 	char aside[PATH_MAX];
 	int result;
 
 	if ((size_t) snprintf(aside, sizeof(aside), "%s.new", path) >= sizeof(aside))
 		return error_set_errno(err, ENAMETOOLONG, "%s", path);
-	result = write_and_sync(aside, bytes, size, mode, err);
+	result = write_whole(aside, bytes, size, mode, sync, err);
 	if (result == 0)
 		result = fault_hit(FAULT_FILE_WRITTEN, err);
 	if (result == 0 && rename(aside, path) < 0)
@@ -126,7 +127,29 @@ file_replace(const char *path, const void *bytes, size_t size, mode_t mode, Erro
 		return result;
 	}
 	result = fault_hit(FAULT_FILE_RENAMED, err);
-	return result == 0 ? sync_directory_of(path, err) : result;
+	return result == 0 && sync ? sync_directory_of(path, err) : result;
+}
+
+int
+file_replace(const char *path, const void *bytes, size_t size, mode_t mode, Error *err)
+{
+	return replace(path, bytes, size, mode, true, err);
+}
+
+int
+file_replace_unsynced(const char *path, const void *bytes, size_t size, mode_t mode, Error *err)
+{
+	return replace(path, bytes, size, mode, false, err);
+}
+
+int
+file_sync(const char *path, Error *err)
+{
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0 || fsync(fd) < 0)
+		return error_set_errno(err, errno, "%s: sync", path);
+	return sync_directory_of(path, err);
 }
 
 int

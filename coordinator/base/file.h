@@ -20,6 +20,13 @@ int file_write(const char *path, const char *text, Error *err) MUST_CHECK;
  */
 int file_replace(const char *path, const void *bytes, size_t size, mode_t mode, Error *err) MUST_CHECK;
 
+/*
+ * The same without a sync, for the event loop, which must not wait for a disk: the end of this process changes nothing,
+ * a crash of the host may leave either file, or an empty one, unless file_sync comes first.
+ */
+int file_replace_unsynced(const char *path, const void *bytes, size_t size, mode_t mode, Error *err) MUST_CHECK;
+int file_sync(const char *path, Error *err) MUST_CHECK;
+
 /* Reads a decimal number from a file such as memory.current. */
 int file_read_number(const char *path, uint64_t *ret_value, Error *err) MUST_CHECK;
 

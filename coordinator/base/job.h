@@ -8,6 +8,7 @@
 #ifndef BASE_JOB_H
 #define BASE_JOB_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,8 +39,17 @@ typedef struct JobSpec
 	uint64_t timeout_ms; /* > 0 */
 	JobDone done;
 	void *context;
+	/*
+	 * Somebody waits for it, and it is better done late than refused: while the host has no memory for the process it
+	 * is tried again, for up to timeout_ms. The input must live until the job is done or cancelled.
+	 */
+	bool patient;
 } JobSpec;
 
+/*
+ * Errors: -ENOMEM and -EAGAIN (unless it is patient), -EMFILE: the process cannot be made; -EINVAL: the output is too
+ * large.
+ */
 int job_start(struct event_base *loop, const JobSpec *spec, Job **ret_job, Error *err) MUST_CHECK;
 
 /* Kills the child and frees the job without calling done. NULL is allowed. */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/patient_fork.h"
 #include "base/clock.h"
 #include "base/text.h"
 
@@ -174,7 +175,7 @@ running_start(Running *running, const char *const argv[], Error *err)
 	int problem = 0;
 	ssize_t got;
 
-	running->pid = fork();
+	running->pid = fork_patiently(fork);
 	if (running->pid < 0)
 		return error_set_errno(err, errno, "%s: fork", running->name);
 	if (running->pid == 0)
@@ -364,7 +365,7 @@ process_run_function(int (*function)(void *context, Error *err), void *context, 
 
 	if (result < 0)
 		return result;
-	pid = fork();
+	pid = fork_patiently(fork);
 	if (pid == 0)
 	{
 		prctl(PR_SET_PDEATHSIG, SIGKILL);

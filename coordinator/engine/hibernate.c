@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
@@ -236,7 +237,10 @@ dump_job(const void *input, void *output, Error *err)
 	plan.spec.steps = &dump->steps;
 	if (!machine_has_host_shm(machine))
 		plan.spec.mount_count--;
-	result = snapshot_dump(&plan.spec, &dump->manifest, err);
+	/* A snapshot that counts is nothing without what is known of its sessions. */
+	result = file_sync(machine->paths.gate, err);
+	if (result == 0)
+		result = snapshot_dump(&plan.spec, &dump->manifest, err);
 	snapshot_plan_clear(&plan);
 	return result;
 }
@@ -476,7 +480,8 @@ machine_begin_restore(Machine *machine)
 					.output_bytes = sizeof(RestoreOutput),
 					.timeout_ms = RESTORE_TIMEOUT_MS,
 					.done = machine_restored,
-					.context = machine};
+					.context = machine,
+					.patient = true};
 	Error error;
 	int result = 0;
 

@@ -400,7 +400,8 @@ machine_begin_create(Machine *machine)
 					.output_bytes = sizeof(pid_t),
 					.timeout_ms = CREATE_TIMEOUT_MS,
 					.done = machine_created,
-					.context = machine};
+					.context = machine,
+					.patient = true};
 	Error error;
 	int result;
 
@@ -591,7 +592,8 @@ machine_tear_down(Machine *machine)
 					.input = machine,
 					.timeout_ms = TEAR_DOWN_TIMEOUT_MS,
 					.done = machine_torn_down,
-					.context = machine};
+					.context = machine,
+					.patient = true};
 	Error error;
 
 	/* Where processes still live the tear-down itself ends them, and their end is told while it runs. */
@@ -642,7 +644,8 @@ machine_forget(Machine *machine)
 					.input = machine,
 					.timeout_ms = TEAR_DOWN_TIMEOUT_MS,
 					.done = machine_forgotten,
-					.context = machine};
+					.context = machine,
+					.patient = true};
 	Error error;
 
 	if (job_start(machine->engine->loop, &spec, &machine->work, &error) < 0)

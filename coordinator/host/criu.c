@@ -26,6 +26,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/patient_fork.h"
 #include "base/file.h"
 #include "base/process.h"
 #include "base/text.h"
@@ -367,7 +368,7 @@ supervise(void *context, Error *err)
 		return result;
 	}
 	parent = getpid();
-	pid = fork();
+	pid = fork_patiently(fork);
 	if (pid == 0)
 		child_become(run, argv, ends[1], parent);
 	close(ends[1]);

@@ -60,8 +60,9 @@ typedef struct Gate Gate;
 /* Reads what the frozen machine's sockets say into a plan: every TCP connection, also those that the machine opened
  * itself, and every TCP listener. */
 int gate_plan_from_sockets(const SocketSet *sockets, GatePlan *ret_plan, Error *err) MUST_CHECK;
-int gate_plan_save(const GatePlan *plan, const char *path, Error *err) MUST_CHECK; /* written aside, renamed, synced */
-int gate_plan_load(const char *path, GatePlan *ret_plan, Error *err) MUST_CHECK;   /* untrusted */
+int gate_plan_save(const GatePlan *plan, const char *path,
+				   Error *err) MUST_CHECK; /* written aside, renamed, not synced */
+int gate_plan_load(const char *path, GatePlan *ret_plan, Error *err) MUST_CHECK; /* untrusted */
 void gate_plan_clear(GatePlan *plan);
 
 typedef struct GateSpec

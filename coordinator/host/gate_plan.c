@@ -240,7 +240,7 @@ gate_plan_save(const GatePlan *plan, const char *path, Error *err)
 
 	if (text == NULL)
 		return error_set(err, -ENOMEM, "%s: out of memory", path);
-	return file_replace(path, text, strlen(text), 0600, err);
+	return file_replace_unsynced(path, text, strlen(text), 0600, err);
 }
 
 static int

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/patient_fork.h"
 #include "base/process.h"
 #include "host/launch_confine.h"
 #include "host/launch_mounts.h"
@@ -121,7 +122,7 @@ launch_machine(const LaunchSpec *spec, pid_t *ret_pid, Error *err)
 	close(ends[1]);
 	if (report_write_fd < 0)
 		return error_set_errno(err, errno, "pipe");
-	pid = clone_into_namespaces();
+	pid = fork_patiently(clone_into_namespaces);
 	if (pid < 0)
 		return error_set_errno(err, errno, "make namespaces");
 	if (pid == 0)

@@ -228,7 +228,7 @@ def test_a_snapshot_over_a_newer_volume_is_refused(server):
 def test_cycles_under_clients_that_come_and_clients_that_stay(server):
     """Suspend, hibernate, wake, again and again: no error, and every acknowledged row is there."""
     server.query("DROP TABLE IF EXISTS told; CREATE TABLE told (client int, number int, PRIMARY KEY (client, number))")
-    stop, errors, acknowledged = threading.Event(), [], [0, 0]
+    stop, errors, acknowledged, pause = threading.Event(), [], [0, 0], [0.4]
     address = server.address
 
     def work(client):
@@ -243,7 +243,7 @@ def test_cycles_under_clients_that_come_and_clients_that_stay(server):
                 if client == 0:
                     connection.close()
                     connection = None
-                time.sleep(random.uniform(0.05, 0.4))
+                time.sleep(random.uniform(0.05, pause[0]))
         except Exception as error:  # noqa: BLE001
             errors.append(f"client {client}: {error!r}")
 
@@ -259,6 +259,8 @@ def test_cycles_under_clients_that_come_and_clients_that_stay(server):
         if done.returncode == 0:
             cycles += 1
             wait_until("a client to bring it back", lambda: server.get()["wakes"] > before or errors, 30)
+        else:
+            pause[0] = min(3, 1.05 * pause[0])  # where a snapshot takes longer than that, somebody comes in each
     stop.set()
     for thread in threads:
         thread.join(timeout=30)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -391,6 +392,124 @@ test_many_at_once(void **state)
 	}
 }
 
+/* ---- no process to be had ---- */
+
+#define NOBODY 65534
+
+static void
+set_process_limit(rlim_t limit)
+{
+	struct rlimit processes;
+
+	if (getrlimit(RLIMIT_NPROC, &processes) < 0)
+		_exit(90);
+	processes.rlim_cur = limit < processes.rlim_max ? limit : processes.rlim_max;
+	if (setrlimit(RLIMIT_NPROC, &processes) < 0)
+		_exit(91);
+}
+
+/* Runs the body as a user who may have no further process, and returns its exit status. Root is not bound by the limit.
+ */
+static int
+run_in_need(int (*body)(struct event_base *own_loop))
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0)
+	{
+		if (geteuid() == 0 && (setgid(NOBODY) < 0 || setuid(NOBODY) < 0))
+			_exit(92);
+		set_process_limit(0);
+		_exit(body(event_base_new()));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static int
+need_refuses(struct event_base *own_loop)
+{
+	Outcome outcome = {0};
+	JobSpec spec = spec_of(answer, "x", &outcome);
+	Job *job = NULL;
+	Error error;
+
+	return job_start(own_loop, &spec, &job, &error) == -EAGAIN && job == NULL &&
+				   strstr(error.message, "samples/postgresql: test: fork: ") == error.message
+			   ? 0
+			   : 1;
+}
+
+static void
+relieve(evutil_socket_t fd, short what, void *context)
+{
+	(void) fd;
+	(void) what;
+	(void) context;
+	set_process_limit(RLIM_INFINITY);
+}
+
+static int
+need_that_ends(struct event_base *own_loop)
+{
+	Outcome outcome = {0};
+	JobSpec spec = spec_of(answer, "patience", &outcome);
+	struct timeval later = {.tv_usec = 250000};
+	Job *job = NULL;
+
+	spec.patient = true;
+	if (job_start(own_loop, &spec, &job, NULL) != 0)
+		return 1;
+	event_base_once(own_loop, -1, EV_TIMEOUT, relieve, NULL, &later);
+	if (!loop_run_until(own_loop, loop_flag_is_set, &outcome.ended))
+		return 2;
+	return outcome.result == 0 && outcome.calls == 1 && strcmp(outcome.output, "result of patience") == 0 ? 0 : 3;
+}
+
+static int
+need_that_lasts(struct event_base *own_loop)
+{
+	Outcome outcome = {0};
+	JobSpec spec = spec_of(answer, "x", &outcome);
+	Job *job = NULL;
+
+	spec.patient = true;
+	spec.timeout_ms = 300;
+	if (job_start(own_loop, &spec, &job, NULL) != 0)
+		return 1;
+	if (!loop_run_until(own_loop, loop_flag_is_set, &outcome.ended))
+		return 2;
+	return outcome.result == -EAGAIN && outcome.calls == 1 ? 0 : 3;
+}
+
+static int
+need_and_cancel(struct event_base *own_loop)
+{
+	Outcome outcome = {0};
+	JobSpec spec = spec_of(answer, "x", &outcome);
+	Job *job = NULL;
+
+	spec.patient = true;
+	if (job_start(own_loop, &spec, &job, NULL) != 0)
+		return 1;
+	job_cancel(job);
+	set_process_limit(RLIM_INFINITY);
+	event_base_dispatch(own_loop); /* ends when nothing is left to wait for */
+	return outcome.calls == 0 ? 0 : 3;
+}
+
+static void
+test_no_process_to_be_had(void **state)
+{
+	(void) state;
+	assert_int_equal(run_in_need(need_refuses), 0);
+	assert_int_equal(run_in_need(need_that_ends), 0);
+	assert_int_equal(run_in_need(need_that_lasts), 0);
+	assert_int_equal(run_in_need(need_and_cancel), 0);
+}
+
 int
 main(void)
 {
@@ -406,6 +525,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_result_has_a_limit, begin, end),
 		cmocka_unit_test_setup_teardown(test_done_may_start_the_next, begin, end),
 		cmocka_unit_test_setup_teardown(test_many_at_once, begin, end),
+		cmocka_unit_test(test_no_process_to_be_had),
 	};
 
 	alarm(120); /* nothing here may hang for ever */
