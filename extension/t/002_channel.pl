@@ -73,7 +73,7 @@ LttleNode::poll_ok($node, q{SELECT suspends, last_slept, woken_by IS NULL FROM l
 $coordinator->send_message(OK => 1);
 $coordinator->send_message(ERROR => 'nothing was asked');
 $coordinator->send_message(SOMETHING_NEW => 'x', CANCEL => 1);
-is($coordinator->ask, 'AGREE', 'what is not understood changes nothing');
+is($coordinator->ask_until(qr/^AGREE$/), 'AGREE', 'what is not understood changes nothing');
 
 # The coordinator goes away and comes back, twice. No new trigger.
 for my $round (1 .. 2)
@@ -101,7 +101,7 @@ for (1 .. 3)
 	$coordinator->hang_up;
 }
 $coordinator->greet;
-is($coordinator->ask, 'AGREE', 'connected after some that came to nothing');
+is($coordinator->ask_until(qr/^AGREE$/), 'AGREE', 'connected after some that came to nothing');
 is(LttleNode::count_in_log($node, qr/lost the connection/, $offset), 1, 'one line for all of them');
 
 # Garbage: dropped, and tried again; the server goes on.
@@ -142,7 +142,7 @@ $node->append_conf('postgresql.conf', "lttle_pg.socket = '$run/second.sock'\nltt
 $node->reload;
 is($second->greet->{PID}, $postmaster, 'a reload moves the worker to another socket');
 $coordinator->vanish;
-is($second->ask, 'AGREE', 'where it is at home');
+is($second->ask_until(qr/^AGREE$/), 'AGREE', 'where it is at home');
 
 # Switched off and on.
 $node->append_conf('postgresql.conf', 'lttle_pg.enabled = off');
@@ -154,7 +154,7 @@ is( $node->safe_psql('postgres', 'SELECT state FROM lttle.flash_activity WHERE p
 $node->append_conf('postgresql.conf', 'lttle_pg.enabled = on');
 $node->reload;
 $second->greet;
-is($second->ask, 'AGREE', 'enabled = on opens it');
+is($second->ask_until(qr/^AGREE$/), 'AGREE', 'enabled = on opens it');
 $node->append_conf('postgresql.conf', "lttle_pg.socket = ''");
 $node->reload;
 $second->expect_end;
@@ -178,7 +178,7 @@ $node->wait_for_log(qr/the coordinator does not read its messages/, $offset);
 hurry();
 is($node->safe_psql('postgres', 'SELECT 1'), '1', 'the server is there');
 $second->greet;
-is($second->ask, 'AGREE', 'and the worker too');
+is($second->ask_until(qr/^AGREE$/), 'AGREE', 'and the worker too');
 is(LttleNode::worker_pid($node), $worker, 'still the same');
 
 # A queue of connections that is full: connect would block.
@@ -218,7 +218,7 @@ $worker = LttleNode::worker_pid($node);
 kill 'TERM', $worker;
 is(($coordinator->expect_end)[-1], "STOPPING=1\n", 'SIGTERM: the worker says STOPPING');
 isnt($coordinator->greet->{PID}, $postmaster, 'and is started again by the postmaster');
-is($coordinator->ask, 'AGREE', 'without a new trigger');
+is($coordinator->ask_until(qr/^AGREE$/), 'AGREE', 'without a new trigger');
 $node->stop('fast');
 is(($coordinator->expect_end)[-1], "STOPPING=1\n", 'an orderly stop says STOPPING');
 

@@ -44,7 +44,7 @@ my $pid = $client->pid;
 $client->query('BEGIN');
 $client->query(q{SELECT lttle.flash_snapshot('3 seconds')});
 $client->query(q{SELECT lttle.flash_snapshot('4 seconds')});
-is($coordinator->ask, "client with PID $pid has a transaction open", 'not inside a transaction');
+is($coordinator->ask_until(qr/^client/), "client with PID $pid has a transaction open", 'not inside a transaction');
 $client->query('COMMIT');
 is($coordinator->expect('SNAPSHOT')->{TIMEOUT_MS}, '4000', 'at its end, the last one');
 $coordinator->send_message(OK => 1);

@@ -94,7 +94,7 @@ for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
 cmp_ok(times_scheduled($bgwriter), '>=', $times + 5, 'the background writer works');
 is($coordinator->ask_until(qr/^AGREE$/), 'AGREE', 'a transaction from before does not keep it awake');
 $client->query('SELECT 1');
-like($coordinator->ask, qr/^client with PID $client_pid has a transaction open$/, 'but one that has just been used does');
+like($coordinator->ask_until(qr/^client/), qr/^client with PID $client_pid has a transaction open$/, 'but one that has just been used does');
 $client->query('COMMIT');
 $client->quit;
 

@@ -148,6 +148,7 @@ sub ask
 }
 
 # Asks until the answer matches. Returns the last answer, which does not match when time ran out.
+# PostgreSQL's own background workers are at work for a moment now and then, after every reload for example.
 sub ask_until
 {
 	my ($self, $pattern, %options) = @_;
