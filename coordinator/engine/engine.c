@@ -22,6 +22,7 @@
 #include "base/text.h"
 #include "engine/engine_private.h"
 #include "host/manifest.h"
+#include "host/forward.h"
 #include "host/network_wall.h"
 
 Machine *
@@ -385,7 +386,7 @@ engine_open(Engine *engine, Error *err)
 		result = engine_prepare_run(engine, err);
 	if (result == 0)
 		result = network_guard_subnet(&engine->layout, true, err);
-	if (result == 0 && network_wall_raise(&engine->layout, &warning) < 0)
+	if (result == 0 && network_wall_raise(&engine->layout, &(ExposurePlan){0}, forward_host_forwards(), &warning) < 0)
 		log_warning("machines can open connections to this host and to each other", "reason", warning.message);
 	if (result == 0)
 		result = door_keeper_new(engine->loop, &engine->doors, err);

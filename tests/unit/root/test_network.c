@@ -26,19 +26,14 @@
 #include "host/network.h"
 #include "host/network_wall.h"
 #include "root/fixture_janitor.h"
+#include "root/fixture_network.h"
 
 static HostLayout layout = {.subnet_address = 0x0a630000 /* 10.99.0.0 */,
 							.subnet_bits = 24,
 							.subnet6_address = {0xfd, 0x6c},
 							.subnet6_bits = 64};
 static MachineNetwork network;
-
-static void
-check(int result, const Error *err)
-{
-	if (result < 0)
-		fail_msg("%s", err->message);
-}
+static const ExposurePlan nothing = {0};
 
 static int
 plan(void **state)
@@ -416,51 +411,6 @@ test_failure_leaves_nothing(void **state)
 
 /* ---- the wall ---- */
 
-/* A socket made in the machine's namespace, or in the host's when there is no machine. */
-static int
-socket_in(const MachineNetwork *machine, int family)
-{
-	_cleanup_fd_ int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	_cleanup_fd_ int namespace_fd = -1;
-	struct timeval patience = {.tv_sec = 20};
-	Error err = {0};
-	int fd;
-
-	assert_true(home >= 0);
-	if (machine != NULL)
-	{
-		check(network_open_namespace(machine, &namespace_fd, &err), &err);
-		assert_int_equal(setns(namespace_fd, CLONE_NEWNET), 0);
-	}
-	fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(setns(home, CLONE_NEWNET), 0);
-	assert_true(fd >= 0);
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)), 0);
-	return fd;
-}
-
-/* Of both families. */
-static int
-listen_in(const MachineNetwork *machine, uint16_t port)
-{
-	struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-	int fd = socket_in(machine, AF_INET6);
-
-	assert_int_equal(bind(fd, (struct sockaddr *) &name, sizeof(name)), 0);
-	assert_int_equal(listen(fd, 16), 0);
-	return fd;
-}
-
-/* 0, or the errno of the attempt. */
-static int
-connect_from(const MachineNetwork *machine, uint32_t address, uint16_t port)
-{
-	struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(address)};
-	_cleanup_fd_ int fd = socket_in(machine, AF_INET);
-
-	return connect(fd, (struct sockaddr *) &name, sizeof(name)) < 0 ? errno : 0;
-}
-
 /* source: NULL, or an address that need not be the machine's own. */
 static int
 connect6_from(const MachineNetwork *machine, const unsigned char address[16], uint16_t port, const char *source)
@@ -511,7 +461,7 @@ test_wall(void **state)
 
 	for (int again = 0; again < 2; again++)
 	{
-		check(network_wall_raise(&layout, &err), &err);
+		check(network_wall_raise(&layout, &nothing, true, &err), &err);
 		assert_int_equal(connect_from(&network, other.address, 5432), EHOSTUNREACH);
 		assert_int_equal(connect_from(&network, network.gateway, 7777), ECONNREFUSED);
 		assert_int_equal(connect_from(&network, network.gateway, 53), 0);
@@ -548,7 +498,7 @@ test_wall_of_ipv6(void **state)
 	assert_int_equal(connect6_from(&network, other.address6, 5432, NULL), 0);
 	assert_int_equal(connect6_from(&network, network.gateway6, 7777, NULL), 0);
 
-	check(network_wall_raise(&layout, &err), &err);
+	check(network_wall_raise(&layout, &nothing, true, &err), &err);
 	assert_int_equal(connect6_from(&network, other.address6, 5432, NULL), EACCES);
 	assert_int_equal(connect6_from(&network, other.address6, 5432, "fd99::1"), EINPROGRESS);
 	assert_int_equal(connect6_from(&network, network.gateway6, 7777, NULL), ECONNREFUSED);
