@@ -31,6 +31,7 @@ typedef struct Exposure
 	uint32_t address;		/* of the machine */
 	uint16_t port;			/* in the machine */
 	uint16_t internal_port; /* at the machine's address, for other machines and the host; 0: as port */
+	bool has_name;			/* in the resolver */
 	bool is_external;
 	ExposureProtocol protocol;
 	char host[EXPOSURE_HOST_BYTES]; /* as written: the name that clients ask for, or an address; may be empty */

@@ -389,3 +389,13 @@ network_guard_subnet(const HostLayout *layout, bool guarded, Error *err)
 	}
 	return result;
 }
+
+int
+network_hold_gateway(const HostLayout *layout, bool held, Error *err)
+{
+	_cleanup_(links_close) struct nl_sock *socket = NULL;
+	LinkAddress gateway = address_v4(layout->subnet_address + 1);
+	int result = links_open(&socket, err);
+
+	return result < 0 ? result : links_hold_address(socket, "lo", &gateway, held, err);
+}

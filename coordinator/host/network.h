@@ -66,6 +66,12 @@ bool network_kernel_has_ipv6(void);
  */
 int network_guard_subnet(const HostLayout *layout, bool guarded, Error *err) MUST_CHECK;
 
+/*
+ * The gateway's address on the host's loopback as well: it is there whatever machines come and go, for what listens on
+ * it. held: on or off.
+ */
+int network_hold_gateway(const HostLayout *layout, bool held, Error *err) MUST_CHECK;
+
 /* Writes "10.88.0.5" into text of at least 16 bytes. */
 void network_format_address(uint32_t address, char text[16]);
 

@@ -260,6 +260,29 @@ links_add_address(struct nl_sock *socket, const char *name, const LinkAddress *a
 }
 
 int
+links_hold_address(struct nl_sock *socket, const char *name, const LinkAddress *address, bool held, Error *err)
+{
+	_cleanup_(cleanup_link_address) struct rtnl_addr *entry = rtnl_addr_alloc();
+	_cleanup_(cleanup_address) struct nl_addr *local = address_new(address, address_bits(address));
+	unsigned index = 0;
+	int code;
+	int result = link_index(name, &index, err);
+
+	if (result < 0)
+		return result;
+	if (entry == NULL || local == NULL)
+		return error_set_errno(err, ENOMEM, "link %s", name);
+	rtnl_addr_set_ifindex(entry, (int) index);
+	rtnl_addr_set_family(entry, address->family);
+	code = rtnl_addr_set_local(entry, local);
+	if (code == 0)
+		code = held ? rtnl_addr_add(socket, entry, 0) : rtnl_addr_delete(socket, entry, 0);
+	if (code == (held ? -NLE_EXIST : -NLE_NOADDR))
+		code = 0;
+	return code < 0 ? set_netlink_error(err, code, name, held ? "add address" : "remove address") : 0;
+}
+
+int
 links_add_route(struct nl_sock *socket, const char *name, const LinkRoute *route, Error *err)
 {
 	_cleanup_(cleanup_route) struct rtnl_route *entry = rtnl_route_alloc();

@@ -43,6 +43,10 @@ int links_tame_ipv6(const char *name, Error *err) MUST_CHECK;
 /* As /32 or /128; one of IPv6 without duplicate address detection, and only once the link is up. */
 int links_add_address(struct nl_sock *socket, const char *name, const LinkAddress *address, Error *err) MUST_CHECK;
 
+/* Adds or removes an address of IPv4. One that is there, or isn't, is no error. */
+int links_hold_address(struct nl_sock *socket, const char *name, const LinkAddress *address, bool held,
+					   Error *err) MUST_CHECK;
+
 typedef struct LinkRoute
 {
 	LinkAddress destination;
