@@ -171,5 +171,6 @@ deploy_check(Deployment *deployment, const char *text, size_t size)
 		else
 			deploy_check_machine(deployment, step);
 	}
+	deploy_check_reach(deployment);
 	return deployment->diagnostics.count > 0 ? -EINVAL : result;
 }

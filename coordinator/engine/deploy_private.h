@@ -30,6 +30,9 @@ void deploy_complain(Deployment *deployment, const Resource *resource, const Sou
 /* Fills set and steps from a file's text. -EINVAL with diagnostics. */
 int deploy_check(Deployment *deployment, const char *text, size_t size) MUST_CHECK;
 
+/* Complains of services that would be in the way of others, or have the host in their way. */
+void deploy_check_reach(Deployment *deployment);
+
 /* Complains of what is right and not served by this coordinator. */
 void deploy_check_offer(Deployment *deployment, const Resource *resource);
 

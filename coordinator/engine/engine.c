@@ -22,8 +22,7 @@
 #include "base/text.h"
 #include "engine/engine_private.h"
 #include "host/manifest.h"
-#include "host/forward.h"
-#include "host/network_wall.h"
+#include "engine/reach.h"
 
 Machine *
 engine_find_machine(Engine *engine, const char *name_space, const char *name)
@@ -57,6 +56,7 @@ engine_add_machine(Engine *engine, Machine *machine)
 		place = &(*place)->next;
 	machine->next = *place;
 	*place = machine;
+	reach_note_change(engine->reach);
 }
 
 void
@@ -101,6 +101,7 @@ engine_remove_machine(Engine *engine, Machine *machine)
 	log_info("deleted", "namespace", machine->spec.name_space, "machine", machine->spec.name);
 	machine_end_waits(machine, true);
 	machine_free(machine);
+	reach_note_change(engine->reach);
 }
 
 int
@@ -373,7 +374,6 @@ engine_find_criu(Engine *engine)
 static int
 engine_open(Engine *engine, Error *err)
 {
-	Error warning;
 	int result = make_private_directory(engine->layout.state_directory, err);
 
 	if (result == 0)
@@ -386,8 +386,6 @@ engine_open(Engine *engine, Error *err)
 		result = engine_prepare_run(engine, err);
 	if (result == 0)
 		result = network_guard_subnet(&engine->layout, true, err);
-	if (result == 0 && network_wall_raise(&engine->layout, &(ExposurePlan){0}, forward_host_forwards(), &warning) < 0)
-		log_warning("machines can open connections to this host and to each other", "reason", warning.message);
 	if (result == 0)
 		result = door_keeper_new(engine->loop, &engine->doors, err);
 	if (result == 0)
@@ -400,6 +398,8 @@ engine_open(Engine *engine, Error *err)
 		result = store_each_app(engine->store, engine_load_app, engine_report_row, engine, err);
 	if (result == 0)
 		result = store_each_service(engine->store, engine_load_service, engine_report_row, engine, err);
+	if (result == 0)
+		engine->reach = reach_start(engine);
 	return result;
 }
 
@@ -449,8 +449,6 @@ engine_clear_host(Engine *engine)
 
 	if (network_guard_subnet(&engine->layout, false, &error) < 0)
 		log_warning("the subnet stays refused", "reason", error.message);
-	if (network_wall_remove(&engine->layout, &error) < 0)
-		log_debug("the wall stays", "reason", error.message);
 	snprintf(path, sizeof(path), "%s/m", engine->layout.run_directory);
 	if (umount2(path, UMOUNT_NOFOLLOW) == 0)
 		rmdir(path);
@@ -488,6 +486,7 @@ engine_free(Engine *engine)
 	}
 	engine_clear_services(engine);
 	engine_unpin_images(engine);
+	reach_end(engine->reach, deserted);
 	if (deserted && engine->store != NULL)
 		engine_clear_host(engine);
 	child_reaper_stop();

@@ -40,6 +40,7 @@ typedef struct EnginePressure
 } EnginePressure;
 
 typedef struct Drain Drain;
+typedef struct Reach Reach;
 
 struct Engine
 {
@@ -52,6 +53,7 @@ struct Engine
 	Machine *machines;
 	EngineVolume *volumes;
 	EngineService *services; /* in the order of namespace and name */
+	Reach *reach;			 /* see reach.h; NULL before the start and after the end */
 	ImagePin *pins;
 	char criu[256]; /* empty: there is none that works, and criu_problem says so */
 	char criu_version[32];

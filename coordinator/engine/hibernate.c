@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
+#include "engine/reach.h"
 #include "host/shm.h"
 
 /* CRIU has deadlines of its own, which grow with the machine's memory; these are for a disk that answers no more. */
@@ -671,6 +672,8 @@ machine_put_gate(Machine *machine, Error *err)
 		result = gate_drop_sessions(machine->gate, err);
 	if (result == 0 && !there)
 		result = network_connect(&machine->network, err);
+	if (result == 0)
+		reach_note_link(machine->engine->reach, machine);
 	gate_plan_clear(&plan);
 	return result;
 }

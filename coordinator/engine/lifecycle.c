@@ -22,6 +22,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
+#include "engine/reach.h"
+#include "host/resolver.h"
 #include "host/launch.h"
 #include "host/port_share.h"
 #include "host/reclaim.h"
@@ -230,6 +232,7 @@ create_launch(const Machine *machine, pid_t *ret_pid, Error *err)
 {
 	LaunchMount *mounts = memory_allocate((machine->spec.volume_count + 2) * sizeof(*mounts));
 	HostVolume *volumes = memory_allocate((machine->spec.volume_count + 1) * sizeof(*volumes));
+	_cleanup_text_ Text resolv_conf = {0};
 	LaunchSpec spec = {.cgroups = machine->engine->cgroups,
 					   .cgroup = machine->group,
 					   .network_path = machine->network.pin_path,
@@ -247,6 +250,8 @@ create_launch(const Machine *machine, pid_t *ret_pid, Error *err)
 	if (spec.argv[0] == NULL)
 		return error_set(err, -EINVAL, "image %s: has neither an entrypoint nor a command, and the app names none",
 						 machine->spec.image);
+	resolver_print_machine_conf(&machine->engine->layout, machine->spec.name_space, &resolv_conf);
+	spec.resolv_conf = text_string(&resolv_conf);
 	mounts[0] = (LaunchMount){.source = machine->paths.run_directory, .target = "/run/lttle"};
 	for (size_t i = 0; i < machine->spec.volume_count; i++)
 	{
@@ -360,6 +365,7 @@ machine_created(void *context, int result, const void *output, const Error *err)
 		machine_fail(machine, EVENT_CREATE_FAILED, error.message);
 		return;
 	}
+	reach_note_link(machine->engine->reach, machine);
 	machine->record.pid = machine->process.pid;
 	machine->record.start_time = machine->process.start_time;
 	if (!machine->keep_error)

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
+#include "engine/reach.h"
 
 EngineService *
 engine_find_service(Engine *engine, const char *name_space, const char *name)
@@ -64,15 +65,15 @@ machine_list_ports(const Machine *machine, size_t *ret_count)
 void
 engine_service_changed(Engine *engine, const ServiceSpec *spec)
 {
-	(void) engine;
 	log_debug("service", "namespace", spec->name_space, "service", spec->name);
+	reach_note_change(engine->reach);
 }
 
 void
 engine_service_removed(Engine *engine, const ServiceSpec *spec)
 {
-	(void) engine;
 	log_debug("service removed", "namespace", spec->name_space, "service", spec->name);
+	reach_note_change(engine->reach);
 }
 
 static EngineService *

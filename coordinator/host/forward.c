@@ -133,20 +133,21 @@ machine_is_on_loopback(const ExposurePlan *plan, uint32_t address)
 }
 
 int
+forward_open_link(const char *link, uint32_t address, const ExposurePlan *plan, Error *err)
+{
+	int result = link_set_flag(link, "forwarding", true, err);
+
+	if (result == 0)
+		result = link_set_flag(link, "route_localnet", machine_is_on_loopback(plan, address), err);
+	return result == -ENOENT ? 0 : result;
+}
+
+int
 forward_open_links(const HostLayout *layout, const ExposurePlan *plan, Error *err)
 {
 	int result = 0;
 
 	for (size_t i = 0; result == 0 && i < plan->machine_count; i++)
-	{
-		const ExposedMachine *machine = &plan->machines[i];
-
-		result = link_set_flag(machine->link, "forwarding", true, err);
-		if (result == 0)
-			result =
-				link_set_flag(machine->link, "route_localnet", machine_is_on_loopback(plan, machine->address), err);
-		if (result == -ENOENT)
-			result = 0;
-	}
+		result = forward_open_link(plan->machines[i].link, plan->machines[i].address, plan, err);
 	return result < 0 ? result : outside_links_open(layout, plan, err);
 }

@@ -29,6 +29,9 @@ int forward_apply(const HostLayout *layout, const ExposurePlan *plan, Error *err
  */
 int forward_open_links(const HostLayout *layout, const ExposurePlan *plan, Error *err) MUST_CHECK;
 
+/* The same for one machine's link, which is new. */
+int forward_open_link(const char *link, uint32_t address, const ExposurePlan *plan, Error *err) MUST_CHECK;
+
 /* Whether the host forwards by its own will (net.ipv4.ip_forward). */
 bool forward_host_forwards(void);
 

@@ -1,6 +1,7 @@
 /* The settings of lttled: the table of keys and what holds between them; see settings.h. */
 #include "model/settings.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -43,6 +44,14 @@ group_check(const char *text)
 		strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") != length)
 		return "must be the name of a group";
 	return NULL;
+}
+
+static const char *
+address_check(const char *text)
+{
+	unsigned char address[4];
+
+	return inet_pton(AF_INET, text, address) == 1 ? NULL : "must be an address of IPv4, such as 0.0.0.0";
 }
 
 static const Choice log_levels[] = {
@@ -148,6 +157,19 @@ static const Key settings_keys[] = {
 	 FIELD(subnet6_address),
 	 .count_offset = offsetof(Settings, subnet6_bits),
 	 .doc = "The IPv6 addresses of machines: this network, and the machine's IPv4 address as the last 32 bits."},
+	{.name = "edge-address",
+	 .type = KEY_WORD,
+	 .fallback = "127.0.0.1",
+	 .check = address_check,
+	 FIELD(edge_address),
+	 .example = "0.0.0.0",
+	 .doc = "The address of this host at which external services with a host name listen; `0.0.0.0`: all of them."},
+	{.name = "certificates",
+	 .type = KEY_HOST_PATH,
+	 .fallback = "/etc/lttle/certificates",
+	 FIELD(certificates),
+	 .doc = "Certificates for `https` and `tls`: `<host>.pem`, or `_.<domain>.pem` for all names of a domain, each the "
+			"certificate, its chain and the key."},
 	{.name = "log-level",
 	 .type = KEY_CHOICE,
 	 .fallback = "info",

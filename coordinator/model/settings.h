@@ -49,6 +49,8 @@ typedef struct Settings
 	char criu[256];					   /* criu: the program; empty: found by itself */
 	unsigned max_boots;				   /* max-boots: 4; cold starts at a time, the rest wait in order */
 	unsigned max_resumes;			   /* max-resumes: 4; restores from disk at a time, the rest wait in order */
+	char edge_address[16];			   /* edge-address: 127.0.0.1; where services with a host name listen */
+	char certificates[256];			   /* certificates: /etc/lttle/certificates */
 	uint64_t defer_accept_seconds;	   /* defer-accept: 60s; how long a silent new connection is kept from the server */
 } Settings;
 

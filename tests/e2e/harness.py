@@ -75,7 +75,7 @@ def leftovers(prefix, root):
         if name.startswith(prefix) and name[len(prefix):].isdigit():
             found.append(f"link {name}")
     for line in subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout.splitlines():
-        if line in (f"table ip {prefix}_wall", f"table ip6 {prefix}_wall"):
+        if line.split()[-1] in [f"{prefix}_{what}" for what in ("wall", "forward", "outside")]:
             found.append(line)
     for line in subprocess.run(["ip", "-o", "route"], capture_output=True, text=True).stdout.splitlines():
         if f"dev {prefix}" in line:
@@ -83,10 +83,22 @@ def leftovers(prefix, root):
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         if str(root) in line:
             found.append(f"mount {line.split()[4]}")
+    for record in sorted(Path(root).glob("run/*.pid")):
+        if helper_pid(record):
+            found.append(f"helper {record.stem} {helper_pid(record)}")
     for line in subprocess.run(["losetup", "-a"], capture_output=True, text=True).stdout.splitlines():
         if str(root) in line:
             found.append(f"loop {line}")
     return found
+
+
+def helper_pid(record):
+    """The process that a coordinator has on record as its dnsmasq or HAProxy, if it lives."""
+    try:
+        pid, start_time = record.read_text().splitlines()[0].split()
+    except (FileNotFoundError, IndexError, ValueError):
+        return None
+    return int(pid) if process_start_time(pid) == start_time else None
 
 
 def sweep(prefix, root):
@@ -120,6 +132,8 @@ def sweep_kernel(prefix, root):
     for line in leftovers(prefix, root):
         if line.startswith("link "):
             subprocess.run(["ip", "link", "del", line.split()[1]], capture_output=True)
+        if line.startswith("helper "):
+            os.kill(int(line.split()[2]), signal.SIGTERM)
         if line.startswith("table "):
             subprocess.run(["nft", "delete", *line.split()], capture_output=True)
     mounts = [l.split()[1] for l in leftovers(prefix, root) if l.startswith("mount ")]
