@@ -45,6 +45,12 @@ handle_delete_app(ApiCall *call)
 }
 
 void
+handle_delete_service(ApiCall *call)
+{
+	change_named(call, engine_delete_service);
+}
+
+void
 handle_delete_volume(ApiCall *call)
 {
 	change_named(call, engine_delete_volume);

@@ -52,6 +52,12 @@ handle_list_machines(ApiCall *call)
 }
 
 void
+handle_list_services(ApiCall *call)
+{
+	reply_and_free(call, engine_list_services(api_call_engine(call), api_call_query(call, "namespace")));
+}
+
+void
 handle_list_volumes(ApiCall *call)
 {
 	reply_and_free(call, engine_list_volumes(api_call_engine(call), api_call_query(call, "namespace")));
@@ -97,6 +103,17 @@ handle_get_app(ApiCall *call)
 								&app, &error);
 
 	reply_object(call, result, app, &error);
+}
+
+void
+handle_get_service(ApiCall *call)
+{
+	json_t *service = NULL;
+	Error error = {0};
+	int result = engine_get_service(api_call_engine(call), api_call_parameter(call, "ns"),
+									api_call_parameter(call, "name"), &service, &error);
+
+	reply_object(call, result, service, &error);
 }
 
 void

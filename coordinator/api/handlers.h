@@ -11,6 +11,8 @@ void handle_list_apps(ApiCall *call);
 void handle_get_app(ApiCall *call);
 void handle_list_machines(ApiCall *call);
 void handle_get_machine(ApiCall *call);
+void handle_list_services(ApiCall *call);
+void handle_get_service(ApiCall *call);
 void handle_list_volumes(ApiCall *call);
 void handle_get_volume(ApiCall *call);
 void handle_list_images(ApiCall *call);
@@ -19,6 +21,7 @@ void handle_list_events(ApiCall *call);
 /* handle_change.c */
 void handle_deploy(ApiCall *call);
 void handle_delete_app(ApiCall *call);
+void handle_delete_service(ApiCall *call);
 void handle_delete_volume(ApiCall *call);
 void handle_restart_machine(ApiCall *call);
 void handle_hibernate_machine(ApiCall *call);

@@ -109,8 +109,11 @@ listing_add_services(Listing *listing, json_t *services)
 
 	json_array_foreach(services, index, service)
 	{
-		listing_add(listing, index == 0 ? "services" : "", "%s: %s://%s:%.0f → :%.0f", member_text(service, "expose"),
-					member_text(service, "protocol"), member_text(service, "host"), member_number(service, "port"),
+		bool exposed = json_is_string(json_object_get(service, "expose"));
+
+		listing_add(listing, index == 0 ? "services" : "", "%s: %s://%s:%.0f → :%.0f",
+					member_text(service, exposed ? "expose" : "name"), member_text(service, "protocol"),
+					member_text(service, "host"), member_number(service, "port"),
 					member_number(service, "target-port"));
 	}
 	if (json_array_size(services) == 0)

@@ -143,6 +143,21 @@ listing_add_snapshot(Listing *listing, const json_t *machine)
 	listing_add(listing, "snapshot", "%s on disk, written %s: %s", size, time, member_text(snapshot, "reason"));
 }
 
+/* "tcp://db.samples.svc.lttle.local:5432 → :5432" */
+static void
+listing_add_services(Listing *listing, const json_t *machine)
+{
+	const json_t *service;
+	size_t index;
+
+	json_array_foreach(json_object_get(machine, "services"), index, service)
+	{
+		listing_add(listing, index == 0 ? "services" : "", "%s://%s:%.0f → :%.0f", member_text(service, "protocol"),
+					member_text(service, "host"), member_number(service, "port"),
+					member_number(service, "target-port"));
+	}
+}
+
 static void
 machine_print(const json_t *machine)
 {
@@ -158,6 +173,7 @@ machine_print(const json_t *machine)
 	listing_add(&listing, "address", "%s", member_text(machine, "address"));
 	if (member_is_set(machine, "address6"))
 		listing_add(&listing, "address6", "%s", member_text(machine, "address6"));
+	listing_add_services(&listing, machine);
 	listing_add(&listing, "sessions", "%.0f", member_number(machine, "sessions"));
 	if (member_is_set(machine, "pid"))
 		listing_add(&listing, "pid", "%.0f", member_number(machine, "pid"));

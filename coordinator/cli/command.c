@@ -64,6 +64,13 @@ const CliCommand cli_commands[] = {
 	 "Wait until a machine is in a phase",
 	 "NAME may be a unique prefix. Ends early, with the reason and exit code 1, when the machine is in phase error."},
 
+	{"service", "list", "ls", "", 0, 0, false, NS | ALL | JSON, NULL, run_service_list, "List services",
+	 "Also those that an app exposes."},
+	{"service", "get", NULL, "NAME", 1, 1, false, NS | JSON, "services", run_service_get, "Show a service",
+	 "NAME may be a unique prefix."},
+	{"service", "delete", "rm", "NAME", 1, 1, false, NS | YES, "services", run_service_delete, "Delete a service",
+	 "Open connections stay. One that an app exposes goes when its app is deployed without it."},
+
 	{"volume", "list", "ls", "", 0, 0, false, NS | ALL | JSON, NULL, run_volume_list, "List volumes", NULL},
 	{"volume", "get", NULL, "NAME", 1, 1, false, NS | JSON, "volumes", run_volume_get, "Show a volume",
 	 "NAME may be a unique prefix."},
@@ -93,6 +100,7 @@ const CliCommand cli_commands[] = {
 const CliGroup cli_groups[] = {
 	{"app", "Apps: a machine and the services that expose it"},
 	{"machine", "Machines: look at them, wake them, run programs in them"},
+	{"service", "Services: where machines can be reached"},
 	{"volume", "Volumes: data that outlives machines"},
 	{"image", "Images that machines are made of"},
 };

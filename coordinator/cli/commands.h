@@ -20,6 +20,10 @@ int run_machine_suspend(const CliInvocation *invocation);
 int run_machine_wake(const CliInvocation *invocation);
 int run_machine_wait(const CliInvocation *invocation);
 
+int run_service_list(const CliInvocation *invocation);
+int run_service_get(const CliInvocation *invocation);
+int run_service_delete(const CliInvocation *invocation);
+
 int run_volume_list(const CliInvocation *invocation);
 int run_volume_get(const CliInvocation *invocation);
 int run_volume_delete(const CliInvocation *invocation);

@@ -50,6 +50,7 @@ int engine_resolve_machine(Engine *engine, const char *name_space, const char *n
 struct json_t *engine_list_apps(Engine *engine, const char *name_space);
 struct json_t *engine_list_machines(Engine *engine, const char *name_space);
 struct json_t *engine_list_volumes(Engine *engine, const char *name_space);
+struct json_t *engine_list_services(Engine *engine, const char *name_space);
 struct json_t *engine_list_images(Engine *engine);
 struct json_t *engine_list_events(Engine *engine, const char *name_space, const char *name, unsigned last);
 int engine_get_app(Engine *engine, const char *name_space, const char *name, struct json_t **ret_app,
@@ -58,11 +59,15 @@ int engine_get_machine(Engine *engine, const char *name_space, const char *name,
 					   Error *err) MUST_CHECK;
 int engine_get_volume(Engine *engine, const char *name_space, const char *name, struct json_t **ret_volume,
 					  Error *err) MUST_CHECK;
+int engine_get_service(Engine *engine, const char *name_space, const char *name, struct json_t **ret_service,
+					   Error *err) MUST_CHECK;
 
 /* Stops the machine, gives everything back, forgets the app. Done when nothing is left. */
 void engine_delete_app(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
 /* -EBUSY (with the app's name) while an app uses it. */
 void engine_delete_volume(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
+/* Only one that is a document of its own; -EBUSY (with the app's name) otherwise. */
+void engine_delete_service(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
 
 /* Stops it in order and starts it again. Done when it is ready, or has failed. */
 void engine_restart_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);

@@ -82,6 +82,8 @@ const EngineService *machine_next_service(const Machine *machine, const EngineSe
 /* The ports that they lead to, each once, or, without a service, those that the image says it listens on; for the
  * caller to free. */
 uint16_t *machine_list_ports(const Machine *machine, size_t *ret_count);
+/* Those services as the API shows them, for the caller to decref. */
+struct json_t *machine_services_to_json(const Machine *machine);
 /* For whatever makes a service reachable. Changed: it is in the list, new or with another spec. Removed: it has left.
  */
 void engine_service_changed(Engine *engine, const ServiceSpec *spec);

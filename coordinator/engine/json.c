@@ -97,6 +97,7 @@ machine_to_json(Machine *machine)
 	json_set_text(object, "address", address);
 	json_set_text(object, "address6", address6);
 	json_set_text(object, "host-link", machine->network.host_link);
+	json_object_set_new(object, "services", machine_services_to_json(machine));
 	json_object_set_new(object, "pid", record->pid > 0 ? json_integer(record->pid) : json_null());
 	json_set_number(object, "restarts", record->restarts);
 	json_set_text(object, "image", machine->spec.image);
@@ -117,38 +118,16 @@ machine_to_json(Machine *machine)
 	return object;
 }
 
-/* As clients see it: what they call it, where it is, and what they speak. */
-static json_t *
-service_to_json(const ServiceSpec *spec)
-{
-	static const char *const protocols[] = {
-		[EXTERNAL_TCP] = "tcp", [EXTERNAL_TLS] = "tls", [EXTERNAL_HTTP] = "http", [EXTERNAL_HTTPS] = "https"};
-	_cleanup_free_ char *host = memory_printf("%s.%s.svc.lttle.local", spec->name, spec->name_space);
-	bool external = spec->bind.kind == BIND_EXTERNAL;
-	json_t *object = service_spec_to_json(spec);
-
-	json_set_text(object, "expose", spec->expose);
-	json_set_text(object, "host", external ? spec->bind.host : host);
-	json_set_number(object, "port", spec->bind.port);
-	json_set_number(object, "target-port", spec->target_port);
-	json_set_text(object, "protocol", external ? protocols[spec->bind.protocol] : "tcp");
-	return object;
-}
-
 static json_t *
 app_to_json(const Machine *machine)
 {
 	json_t *object = app_spec_to_json(&machine->spec);
-	json_t *services = json_array();
-	const EngineService *service = NULL;
 	char address[16];
 	char address6[46];
 
-	while ((service = machine_next_service(machine, service)) != NULL)
-		json_array_append_new(services, service_to_json(&service->spec));
 	network_format_address(machine->network.address, address);
 	network_format_address6(&machine->network, address6);
-	json_object_set_new(object, "services", services);
+	json_object_set_new(object, "services", machine_services_to_json(machine));
 	json_set_text(object, "phase", phase_name(machine->phase));
 	json_set_text(object, "address", address);
 	json_set_text(object, "address6", address6);

@@ -40,7 +40,8 @@ const char *reach_find_conflict(const Engine *engine, const ServiceSpec *spec, c
 /* HAProxy's process; 0: none. NULL: none. */
 pid_t reach_edge_pid(const Reach *reach);
 
-/* "tcp://127.0.0.1:5432", as a client on the host or outside of it writes it. text: of at least 400 bytes. */
-void reach_print_address(const Engine *engine, const ServiceSpec *spec, char text[400]);
+/* What clients write as the host: a name, or an address. */
+#define REACH_ADDRESS_BYTES 256
+void reach_print_host(Engine *engine, const ServiceSpec *spec, char text[REACH_ADDRESS_BYTES]);
 
 #endif

@@ -11,6 +11,7 @@
 #include "host/helper.h"
 #include "host/network.h"
 #include "host/port_owner.h"
+#include "host/resolver.h"
 
 #define LOOPBACK	  0x7f000001u
 #define PROBLEM_BYTES 320
@@ -138,19 +139,22 @@ reach_plans_equal(const ExposurePlan *a, const ExposurePlan *b)
 }
 
 void
-reach_print_address(const Engine *engine, const ServiceSpec *spec, char text[400])
+reach_print_host(Engine *engine, const ServiceSpec *spec, char text[REACH_ADDRESS_BYTES])
 {
+	const Machine *machine = engine_find_machine(engine, spec->target_name_space, spec->target_name);
 	char address[16];
 
 	if (spec->bind.kind == BIND_INTERNAL)
-		snprintf(text, 400, "tcp://%s.%s.svc.lttle.local:%u", spec->name, spec->name_space, spec->bind.port);
-	else if (spec->bind.kind == BIND_TCP)
-		snprintf(text, 400, "tcp://%s:%u", spec->target_name, spec->target_port);
+		snprintf(text, REACH_ADDRESS_BYTES, "%s.%s." RESOLVER_DOMAIN, spec->name, spec->name_space);
+	else if (spec->bind.kind == BIND_EXTERNAL && spec->bind.host[0] != '\0')
+		snprintf(text, REACH_ADDRESS_BYTES, "%s", spec->bind.host);
 	else
 	{
-		network_format_address(host_address(engine, &spec->bind), address);
-		snprintf(text, 400, "%s://%s:%u", protocol_names[spec->bind.protocol],
-				 spec->bind.host[0] != '\0' ? spec->bind.host : address, spec->bind.port);
+		network_format_address(spec->bind.kind == BIND_EXTERNAL ? host_address(engine, &spec->bind)
+							   : machine != NULL				? machine->network.address
+																: 0,
+							   address);
+		snprintf(text, REACH_ADDRESS_BYTES, "%s", address);
 	}
 }
 

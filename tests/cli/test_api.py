@@ -22,7 +22,7 @@ def test_version(coordinator):
 
 
 @pytest.mark.parametrize("kind, count, in_samples", [
-    ("apps", 2, 1), ("machines", 5, 4), ("volumes", 1, 1), ("events", 2, 2),
+    ("apps", 2, 1), ("machines", 5, 4), ("services", 2, 1), ("volumes", 1, 1), ("events", 2, 2),
 ])
 def test_lists_and_their_namespace(coordinator, kind, count, in_samples):
     assert len(coordinator.request("GET", f"/v1/{kind}")[1]) == count
@@ -46,7 +46,7 @@ def test_import_refuses_other_bodies(coordinator, body):
 
 
 def test_get(coordinator):
-    for kind, name in [("apps", "postgresql"), ("machines", "postgresql"), ("volumes", "pgdata")]:
+    for kind, name in [("apps", "postgresql"), ("machines", "postgresql"), ("volumes", "pgdata"), ("services", "postgresql-access")]:
         status, answer = coordinator.request("GET", f"{SAMPLES}/{kind}/{name}")
         assert (status, answer["name"], answer["namespace"]) == (200, name, "samples")
         assert coordinator.error("GET", f"{SAMPLES}/{kind}/nobody") == (404, "not-found")
@@ -87,6 +87,7 @@ def test_drain(coordinator):
 @pytest.mark.parametrize("method, path, said", [
     ("DELETE", "apps/postgresql", "delete app samples/postgresql"),
     ("DELETE", "volumes/pgdata", "delete volume samples/pgdata"),
+    ("DELETE", "services/postgresql-access", "delete service samples/postgresql-access"),
     ("POST", "machines/postgresql/restart", "restart samples/postgresql"),
     ("POST", "machines/postgresql/hibernate", "hibernate samples/postgresql"),
     ("POST", "machines/postgresql/suspend", "suspend samples/postgresql"),

@@ -96,7 +96,8 @@ def test_deleting_says_what_the_guide_says(coordinator):
     ends(coordinator.cli("app", "delete", "--ns", "samples", "postgresql", "-y"), OK,
          "App 'postgresql' has been deleted.\n")
     ends(coordinator.cli("volume", "rm", "--ns", "samples", "pgdata", "-y"), OK, "Volume 'pgdata' has been deleted.\n")
-    coordinator.expect_all(["delete app samples/postgresql", "delete volume samples/pgdata"])
+    ends(coordinator.cli("service", "delete", "--ns", "other", "web", "-y"), OK, "Service 'web' has been deleted.\n")
+    coordinator.expect_all(["delete app samples/postgresql", "delete volume samples/pgdata", "delete service other/web"])
 
 
 def test_logs_take_a_prefix_as_in_the_guide(coordinator):
@@ -167,6 +168,33 @@ samples     pgdata   writeable   100Mi   40 MiB   48 MiB    samples/postgresql
        used: 40 MiB
     on disk: 48 MiB
     used by: samples/postgresql
+"""),
+    (["service", "list", "-A"], """\
+NAMESPACE   NAME                ADDRESS                                                TARGET                    PHASE
+samples     postgresql-access   tcp://postgresql-access.samples.svc.lttle.local:5432   samples/postgresql:5432   suspended
+other       web                 tls://db.example.com:443                               samples/postgresql:5432   suspended
+"""),
+    (["service", "get", "--ns", "samples", "postgresql-a"], """\
+                 name: postgresql-access
+            namespace: samples
+              address: tcp://postgresql-access.samples.svc.lttle.local:5432
+               target: samples/postgresql:5432
+    machine's address: 10.88.0.2
+                phase: suspended
+  connection tracking: connection-aware
+"""),
+    (["service", "get", "--ns", "other", "web"], """\
+                  name: web
+             namespace: other
+               address: tls://db.example.com:443
+                target: samples/postgresql:5432
+     machine's address: 10.88.0.2
+                 phase: suspended
+   connection tracking: traffic-aware
+    inactivity timeout: 3s
+         ignored users: monitoring
+  ignored applications: check
+                        poll
 """),
     (["events", "--ns", "samples"], """\
 TIME                  NAMESPACE   NAME         PHASE       TOOK      REASON
@@ -264,7 +292,8 @@ def test_tables_with_ages(coordinator, arguments, pattern):
 @pytest.mark.parametrize("arguments", [
     ["app", "list", "-A"], ["app", "get", "--ns", "samples", "postgresql"], ["machine", "list", "-A"],
     ["machine", "get", "--ns", "samples", "postgresql"], ["volume", "list", "-A"],
-    ["volume", "get", "--ns", "samples", "pgdata"], ["image", "list"], ["events", "-A"], ["version"],
+    ["volume", "get", "--ns", "samples", "pgdata"], ["service", "list", "-A"], ["service", "get", "--ns", "other", "web"],
+    ["image", "list"], ["events", "-A"], ["version"],
 ])
 def test_json(coordinator, arguments):
     done = coordinator.cli(*arguments, "--json")

@@ -66,6 +66,16 @@ static const char fixtures[] =
 	"\"volumes\": [{\"name\": \"pgdata\", \"namespace\": \"samples\", \"mode\": \"writeable\", \"size\": \"100Mi\","
 	"  \"size-bytes\": 104857600, \"used-bytes\": 41943040, \"on-disk-bytes\": 50331648,"
 	"  \"used-by\": [\"samples/postgresql\"]}],"
+	"\"services\": [{\"name\": \"postgresql-access\", \"namespace\": \"samples\", \"expose\": \"access\","
+	"  \"target\": {\"name\": \"postgresql\", \"port\": 5432}, \"bind\": {\"internal\": {\"port\": 5432}},"
+	"  \"host\": \"postgresql-access.samples.svc.lttle.local\", \"port\": 5432, \"target-port\": 5432,"
+	"  \"protocol\": \"tcp\", \"address\": \"10.88.0.2\", \"phase\": \"suspended\"},"
+	" {\"name\": \"web\", \"namespace\": \"other\", \"target\": {\"name\": \"postgresql\", \"namespace\": \"samples\","
+	"  \"port\": 5432, \"connection-tracking\": {\"traffic-aware\": {\"inactivity-timeout\": \"3s\","
+	"  \"ignore\": {\"users\": [\"monitoring\"], \"application-names\": [\"check\", \"poll\"]}}}},"
+	"  \"bind\": {\"external\": {\"protocol\": \"tls\", \"host\": \"db.example.com\", \"port\": 443}},"
+	"  \"expose\": null, \"host\": \"db.example.com\", \"port\": 443, \"target-port\": 5432, \"protocol\": \"tls\","
+	"  \"address\": \"10.88.0.2\", \"phase\": \"suspended\"}],"
 	"\"images\": [{\"name\": \"ghcr.io/lttle-cloud/postgres:17-flash\", \"id\": \"sha256:0123456789abcdef0123\","
 	"  \"created-ms\": 1760210084000}],"
 	"\"events\": [{\"id\": 1, \"time-ms\": 1760210080000, \"namespace\": \"samples\", \"name\": \"postgresql\","
@@ -169,6 +179,13 @@ engine_list_volumes(Engine *engine, const char *name_space)
 }
 
 json_t *
+engine_list_services(Engine *engine, const char *name_space)
+{
+	(void) engine;
+	return list("services", name_space);
+}
+
+json_t *
 engine_list_images(Engine *engine)
 {
 	(void) engine;
@@ -207,6 +224,13 @@ engine_get_volume(Engine *engine, const char *name_space, const char *name, json
 {
 	(void) engine;
 	return get("volumes", "volume", name_space, name, ret_volume, err);
+}
+
+int
+engine_get_service(Engine *engine, const char *name_space, const char *name, json_t **ret_service, Error *err)
+{
+	(void) engine;
+	return get("services", "service", name_space, name, ret_service, err);
 }
 
 int
@@ -324,6 +348,12 @@ void
 engine_delete_volume(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
 {
 	change(engine, "delete volume", NULL, name_space, name, done, context);
+}
+
+void
+engine_delete_service(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
+{
+	change(engine, "delete service", NULL, name_space, name, done, context);
 }
 
 void
