@@ -9,14 +9,15 @@
 #include "host/nft.h"
 
 /*
- * Names are asked for at the gateway's address, where the coordinator's resolver is. What answers a client passes: only
- * the first segment of a connection has SYN without ACK. `lo`: the host's own programs use the gateway's address too.
- * What is addressed to the loopback and comes from elsewhere is forged: links to machines accept such addresses, since
- * a client on the host's loopback is answered there (forward.h).
+ * Names are asked for at the gateway's address, where the coordinator's resolver is, by machines and by the host. What
+ * answers a client passes: only the first segment of a connection has SYN without ACK. `lo`: the host's own programs
+ * use the gateway's address too. What is addressed to the loopback and comes from elsewhere is forged: links to
+ * machines accept such addresses, since a client on the host's loopback is answered there (forward.h).
  */
 static const char chain_input[] = "chain input { type filter hook input priority 0; policy accept;\n"
-								  "ip saddr != %s accept\n"
 								  "iif lo accept\n"
+								  "ip saddr != %s ip daddr %s meta l4proto { tcp, udp } th dport 53 drop\n"
+								  "ip saddr != %s accept\n"
 								  "ip daddr %s meta l4proto { tcp, udp } th dport 53 accept\n"
 								  "tcp flags & (syn | ack) == syn reject with tcp reset\n"
 								  "meta l4proto != { tcp, icmp } reject\n}\n"
@@ -147,7 +148,7 @@ append_table(Text *script, const HostLayout *layout, const ExposurePlan *plan, b
 	snprintf(subnet, sizeof(subnet), "%s/%u", address, layout->subnet_bits);
 	text_printf(script, "table ip %s_wall {\n", layout->name_prefix);
 	append_namespaces(script, plan);
-	text_printf(script, chain_input, subnet, gateway);
+	text_printf(script, chain_input, subnet, gateway, subnet, gateway);
 	text_printf(script, chain_forward, translated, translated,
 				host_forwards ? "" : "reject with icmp type admin-prohibited\n", subnet, subnet, subnet, subnet);
 	text_append(script, "}\n");

@@ -151,8 +151,8 @@ def test_it_writes_to_nothing_but_its_own(host, database, path):
 
 
 def test_it_opens_no_connection_to_the_host_or_to_a_neighbour(host, database):
-    """Whatever the host forwards; tests/unit/root/test_network.c shows it on a host that does."""
-    other = harness.Database(host, "next-door", wait=False)
+    """Of another namespace. Whatever the host forwards; tests/unit/root/test_forward.c shows it on a host that does."""
+    other = harness.Database(host, "next-door", namespace="elsewhere", wait=False)
     listener = socket.create_server(("0.0.0.0", 0))
     port = listener.getsockname()[1]
     try:

@@ -3,27 +3,11 @@
 import os
 import socket
 import subprocess
-import time
 
 import harness
 import psycopg2
 import pytest
 from harness import rows, wait_until
-
-APP = """app:
-  name: {name}
-  namespace: {namespace}
-  image: {image}
-  resources: {{cpu: 1, memory: 256}}
-  mode: {{flash: {{strategy: manual, timeout: 500ms}}}}
-  environment: {{POSTGRES_PASSWORD: password, POSTGRES_USER: user, POSTGRES_DB: db}}
-  expose:
-    access:
-      port: 5432
-      internal: {{}}
-      connection-tracking: &traffic
-"""
-
 
 def app_yaml(name, namespace, *exposes):
     """An app without a volume: its cluster lives as long as the app. exposes: further entries, in YAML's flow style."""
@@ -209,18 +193,16 @@ def psql(machine, address, sql="SELECT 42", port=5432):
     )
 
 
-def gateway(server):
-    return server.address.rsplit(".", 2)[0] + ".0.1"
-
-
-def resolve(server, name):
-    done = subprocess.run(["dig", "+short", "+time=2", "+tries=1", f"@{gateway(server)}", name], capture_output=True, text=True)
+def resolve(name):
+    """As the host asks; empty when nobody has the name."""
+    gateway = harness.subnet(1).replace(".0/16", ".1")
+    done = subprocess.run(["dig", "+short", "+time=2", "+tries=1", f"@{gateway}", name], capture_output=True, text=True)
     return done.stdout.strip()
 
 
 def test_a_name_resolves_on_the_host_when_asked(server):
-    wait_until("the name", lambda: resolve(server, "main-access.samples.svc.lttle.local") == server.address)
-    assert resolve(server, "main-access.others.svc.lttle.local") == ""
+    wait_until("the name", lambda: resolve("main-access.samples.svc.lttle.local") == server.address)
+    assert resolve("main-access.others.svc.lttle.local") == ""
 
 
 @pytest.mark.parametrize("phase", ["suspended", "hibernated"])
@@ -247,7 +229,7 @@ def test_a_service_opens_it_to_another_namespace(server, stranger):
     assert done == "42"
     server.host.cli("service", "delete", "--ns", "others", "bridge", "-y")
     wait_until("it to be closed", lambda: psql(stranger, "main-access.samples.svc.lttle.local").returncode != 0)
-    assert resolve(server, "bridge.others.svc.lttle.local") == ""
+    assert resolve("bridge.others.svc.lttle.local") == ""
 
 
 def test_dnsmasq_is_started_again(server):
@@ -255,7 +237,7 @@ def test_dnsmasq_is_started_again(server):
     before = wait_until("dnsmasq", lambda: harness.helper_pid(record))
     os.kill(before, 9)
     wait_until("another one", lambda: harness.helper_pid(record) not in (None, before))
-    wait_until("the name", lambda: resolve(server, "main-access.samples.svc.lttle.local") == server.address)
+    wait_until("the name", lambda: resolve("main-access.samples.svc.lttle.local") == server.address)
     assert "dnsmasq does not run" in server.host.log()
 
 
@@ -264,8 +246,9 @@ def test_a_new_coordinator_takes_it_all_over(server, ports, neighbour):
     record = server.host.run / "dnsmasq.pid"
     before = wait_until("dnsmasq", lambda: harness.helper_pid(record))
     session = psycopg2.connect(host="127.0.0.1", port=ports["forward"], user="user", password="password", dbname="db")
+    address = server.address
     server.host.kill()
-    assert resolve(server, "main-access.samples.svc.lttle.local") == server.address
+    assert resolve("main-access.samples.svc.lttle.local") == address
     server.host.start()
     assert rows(session, "SELECT 42") == [(42,)]
     session.close()

@@ -76,6 +76,8 @@ assert_defaults(const Settings *settings)
 	assert_int_equal(settings->subnet_bits, 16);
 	assert_memory_equal(settings->subnet6_address, "\xfd\x6ctt\x6c\x65\0\0\0\0\0\0\0\0\0", 16);
 	assert_int_equal(settings->subnet6_bits, 64);
+	assert_string_equal(settings->edge_address, "127.0.0.1");
+	assert_string_equal(settings->certificates, "/etc/lttle/certificates");
 	assert_int_equal(settings->log_level, LOG_LEVEL_INFO);
 	assert_true(settings->reclaim);
 	assert_true(settings->pin_images);
@@ -209,7 +211,8 @@ test_refused(void **state)
 		{"{}\n---\n{}\n", "f:3:1: the settings are one document"},
 		{"reclaim: [\n", "f:2:1: is not valid YAML: did not find expected node content"},
 		{"run-dir: /x\n", "f:1:1: unknown key 'run-dir'; known keys: state-directory, run-directory, socket, "
-						  "socket-group, name-prefix, subnet, subnet6, log-level, reclaim, pin-images, hot-set, zram, "
+						  "socket-group, name-prefix, subnet, subnet6, edge-address, certificates, log-level, reclaim, "
+						  "pin-images, hot-set, zram, "
 						  "pressure, prepare-timeout, freeze-timeout, boot-timeout, stop-timeout, restart-delay, "
 						  "restart-delay-max, criu, max-boots, max-resumes, defer-accept"},
 		{"log_level: info\n", "f:1:1: unknown key 'log_level'; did you mean 'log-level'?"},
@@ -244,6 +247,8 @@ test_refused(void **state)
 									"fd6c:7474:6c65::/64, or 'none', but is '10.88.0.0/16'"},
 		{"subnet6: fd00:1::7:0/65\n",
 		 "f:1:10: subnet6: fd00:1::7:0/65 is an address inside a network; did you mean fd00:1::/65?"},
+		{"edge-address: localhost\n",
+		 "f:1:15: edge-address: must be an address of IPv4, such as 0.0.0.0, but this is 'localhost'"},
 		{"log-level: loud\n", "f:1:12: log-level: must be 'error', 'warning', 'info' or 'debug', but is 'loud'"},
 		{"reclaim: yes\n", "f:1:10: reclaim: must be true or false, but is 'yes'"},
 		{"pin-images: \"true\"\n", "f:1:13: pin-images: must be true or false, but is 'true'"},

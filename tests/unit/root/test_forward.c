@@ -148,6 +148,17 @@ try_connect(const MachineNetwork *from, uint32_t address, uint16_t port)
 	return connect_from(from, address, port);
 }
 
+static int
+try_connect_within(const MachineNetwork *from, uint32_t address, uint16_t port, int seconds)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(address)};
+	struct timeval patience = {.tv_sec = seconds};
+	_cleanup_fd_ int fd = socket_in(from, AF_INET);
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)), 0);
+	return connect(fd, (struct sockaddr *) &name, sizeof(name)) < 0 ? errno : 0;
+}
+
 /* Connects, and returns the address that the server sees its client under. */
 static uint32_t
 connect_and_see(const MachineNetwork *from, uint32_t address, uint16_t port, int *ret_client, int *ret_server)
@@ -337,6 +348,26 @@ test_the_hosts_loopback_stays_closed_to_machines(void **state)
 	assert_true(errno == EINPROGRESS || errno == EINVAL || errno == ENETUNREACH || errno == EHOSTUNREACH);
 }
 
+/* What listens on the gateway's address is for machines and the host; others have no route there, but could make one.
+ */
+static void
+test_the_resolvers_port_is_closed_to_the_outside(void **state)
+{
+	_cleanup_fd_ int resolver = -1;
+
+	(void) state;
+	check(network_hold_gateway(&layout, true, NULL), &(Error){0});
+	resolver = listen_in(NULL, 53);
+	assert_int_equal(try_connect_within(&networks[WORLD], networks[SERVER].gateway, 53, 1), 0);
+	apply(NULL, 0);
+	assert_int_equal(try_connect_within(&networks[WORLD], networks[SERVER].gateway, 53, 1), EINPROGRESS);
+	assert_int_equal(try_connect(&networks[STRANGER], networks[SERVER].gateway, 53), 0);
+	assert_int_equal(try_connect(NULL, networks[SERVER].gateway, 53), 0);
+	/* There is nothing else for machines at this address, and no other address of the host has a resolver for them. */
+	assert_int_equal(try_connect(&networks[STRANGER], OUTSIDE, 53), ECONNREFUSED);
+	check(network_hold_gateway(&layout, false, NULL), &(Error){0});
+}
+
 static void
 test_who_listens(void **state)
 {
@@ -369,6 +400,7 @@ main(void)
 		with_machines(test_a_port_of_the_host_opens_no_namespace),
 		with_machines(test_connections_outlive_a_change),
 		with_machines(test_the_hosts_loopback_stays_closed_to_machines),
+		with_machines(test_the_resolvers_port_is_closed_to_the_outside),
 		with_machines(test_who_listens),
 	};
 
