@@ -5,9 +5,6 @@
 #include "api/call.h"
 #include "api/handlers.h"
 
-#define EVENTS_STANDARD 100
-#define EVENTS_MOST		10000
-
 /* Answers with what the engine made, and gives it back. */
 static void
 reply_and_free(ApiCall *call, json_t *body)
@@ -67,22 +64,6 @@ void
 handle_list_images(ApiCall *call)
 {
 	reply_and_free(call, engine_list_images(api_call_engine(call)));
-}
-
-void
-handle_list_events(ApiCall *call)
-{
-	uint64_t last;
-	Error error = {0};
-	int result = api_call_query_number(call, "last", EVENTS_STANDARD, EVENTS_MOST, &last, &error);
-
-	if (result < 0)
-	{
-		api_call_reply_error(call, result, &error);
-		return;
-	}
-	reply_and_free(call, engine_list_events(api_call_engine(call), api_call_query(call, "namespace"),
-											api_call_query(call, "name"), (unsigned) last));
 }
 
 static void

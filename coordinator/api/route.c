@@ -31,7 +31,7 @@ const ApiRoute api_routes[] = {
 	{"DELETE", "/v1/namespaces/{ns}/volumes/{name}",  NULL,                  handle_delete_volume,   "Delete a volume and its data"},
 	{"GET",    "/v1/images",                          NULL,                  handle_list_images,     "List images"},
 	{"POST",   "/v1/images",                          NULL,                  handle_import_image,    "Import an image under a name"},
-	{"GET",    "/v1/events",                          "namespace,name,last", handle_list_events,     "List changes of phase, oldest first"},
+	{"GET",    "/v1/events",                          "namespace,name,last,follow", handle_list_events, "List what became of machines, oldest first"},
 };
 /* clang-format on */
 const size_t api_route_count = sizeof(api_routes) / sizeof(api_routes[0]);

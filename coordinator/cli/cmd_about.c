@@ -1,4 +1,4 @@
-/* lttle version, help, doctor, events, and the documents that are made of the tables. */
+/* lttle version, help, doctor, and the documents that are made of the tables. */
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -145,57 +145,6 @@ run_doctor(const CliInvocation *invocation)
 	missing = doctor_count_missing(json_object_get(answer, "checks"));
 	json_decref(answer);
 	return missing > 0 ? EXIT_CODE_FAILURE : EXIT_CODE_OK;
-}
-
-/* ---- events ---- */
-
-static void
-events_print(const json_t *events)
-{
-	static const char *const headers[] = {"TIME", "NAMESPACE", "NAME", "PHASE", "TOOK", "REASON"};
-	const json_t *event;
-	size_t index;
-	Table table;
-
-	table_begin(&table, 6, headers);
-	json_array_foreach((json_t *) events, index, event)
-	{
-		char text[OUTPUT_TEXT_BYTES] = "";
-
-		output_format_time(member_number(event, "time-ms"), text);
-		table_add(&table, "%s", text);
-		table_add(&table, "%s", member_text(event, "namespace"));
-		table_add(&table, "%s", member_text(event, "name"));
-		table_add(&table, "%s", member_text(event, "phase"));
-		text[0] = '\0';
-		if (member_is_set(event, "took-us"))
-			output_format_took(member_number(event, "took-us"), text);
-		table_add(&table, "%s", text);
-		table_add(&table, "%s", member_text(event, "reason"));
-	}
-	table_print(&table);
-}
-
-int
-run_events(const CliInvocation *invocation)
-{
-	_cleanup_text_ Text target = {0};
-	json_t *events;
-	int code;
-
-	text_append(&target, "/v1/events");
-	api_append_query(&target, "namespace", cli_namespace_or_all(invocation));
-	api_append_query(&target, "name", invocation->values[OPTION_NAME]);
-	api_append_query(&target, "last", invocation->values[OPTION_LAST]);
-	code = api_request(invocation, "GET", text_string(&target), &events);
-	if (code != EXIT_CODE_OK)
-		return code;
-	if (cli_has(invocation, OPTION_JSON))
-		output_json(events);
-	else
-		events_print(events);
-	json_decref(events);
-	return EXIT_CODE_OK;
 }
 
 /* For the completion: the names of a kind, one a line. Silent when there is no coordinator. */

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "cli/api.h"
 #include "cli/commands.h"
+#include "cli/deploy_watch.h"
 #include "cli/output.h"
 
 #define FILE_MAX_BYTES (1024 * 1024)
@@ -50,8 +51,19 @@ deploy_print_result(const json_t *result)
 	const char *action = member_text(result, "action");
 	const char *text = action;
 	const json_t *change;
+	const json_t *line;
 	size_t index;
 
+	if (member_is_set(result, "error"))
+	{
+		output_complain("%s %s/%s: %s", member_text(result, "kind"), member_text(result, "namespace"),
+						member_text(result, "name"), member_text(result, "error"));
+		json_array_foreach(json_object_get(result, "last-words"), index, line)
+		{
+			fprintf(stderr, "  | %s\n", json_string_value(line));
+		}
+		return;
+	}
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 	{
 		if (strcmp(words[i].action, action) == 0)
@@ -91,6 +103,29 @@ deploy_report(const ApiAnswer *answer)
 	return EXIT_CODE_FAILURE;
 }
 
+/* Waits, unless it shall not, and says what became of it. */
+static int
+deploy_finish(const CliInvocation *invocation, json_t *answer, uint64_t timeout_ms)
+{
+	json_t *results = json_object_get(answer, "results");
+	const json_t *result;
+	size_t index;
+	int code = EXIT_CODE_OK;
+
+	if (!cli_has(invocation, OPTION_NO_WAIT))
+		code = deploy_watch(invocation, results, timeout_ms);
+	if (code == EXIT_CODE_NO_COORDINATOR)
+		return code;
+	if (cli_has(invocation, OPTION_JSON))
+		output_json(answer);
+	else
+		json_array_foreach(results, index, result)
+		{
+			deploy_print_result(result);
+		}
+	return code;
+}
+
 int
 run_deploy(const CliInvocation *invocation)
 {
@@ -98,10 +133,11 @@ run_deploy(const CliInvocation *invocation)
 	_cleanup_text_ Text target = {0};
 	_cleanup_text_ Text text = {0};
 	ApiAnswer answer = {0};
-	const json_t *result;
-	size_t index;
-	int code;
+	uint64_t timeout_ms;
+	int code = api_read_timeout(invocation, "10m", &timeout_ms);
 
+	if (code != EXIT_CODE_OK)
+		return code;
 	if (!deploy_read(path, &text))
 		return EXIT_CODE_FAILURE;
 	text_append(&target, "/v1/deploy");
@@ -111,13 +147,8 @@ run_deploy(const CliInvocation *invocation)
 		return code;
 	if (answer.status != 200)
 		code = deploy_report(&answer);
-	else if (cli_has(invocation, OPTION_JSON))
-		output_json(answer.body);
 	else
-		json_array_foreach(json_object_get(answer.body, "results"), index, result)
-		{
-			deploy_print_result(result);
-		}
+		code = deploy_finish(invocation, answer.body, timeout_ms);
 	api_answer_clear(&answer);
 	return code;
 }

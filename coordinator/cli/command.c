@@ -14,14 +14,15 @@ const CliOption cli_options[OPTION_COUNT] = {
 	{OPTION_ALL_NAMESPACES, 'A', "all-namespaces", NULL, NULL, "everything, whatever its namespace"},
 	{OPTION_JSON,        0,   "json",        NULL, NULL,       "print JSON"},
 	{OPTION_YES,         'y', "yes",         NULL, NULL,       "do not ask"},
-	{OPTION_FOLLOW,      'f', "follow",      NULL, NULL,       "go on with what is written from now on"},
+	{OPTION_FOLLOW,      'f', "follow",      NULL, NULL,       "go on with what comes from now on"},
 	{OPTION_TAIL,        0,   "tail",        NULL, "N",        "begin with the last N lines"},
 	{OPTION_INTERACTIVE, 'i', "interactive", NULL, NULL,       "pass standard input on; without it the program's is empty"},
 	{OPTION_TERMINAL,    't', "tty",         NULL, NULL,       "give the program a terminal"},
 	{OPTION_FOR,         0,   "for",         NULL, "PHASE",    "the phase to wait for (without it: ready)"},
-	{OPTION_TIMEOUT,     0,   "timeout",     NULL, "DURATION", "how long to wait, such as 30s or 5m (without it: 1m; drain: 90s)"},
-	{OPTION_LAST,        0,   "last",        NULL, "N",        "how many, the newest ones (without it: 100)"},
+	{OPTION_TIMEOUT,     0,   "timeout",     NULL, "DURATION", "how long to wait, such as 30s or 5m (without it: 1m; drain: 90s; deploy: 10m)"},
+	{OPTION_LAST,        0,   "last",        NULL, "N",        "how many, the newest ones (without it: 100; with -f: 10)"},
 	{OPTION_NAME,        0,   "name",        NULL, "NAME",     "only of this machine"},
+	{OPTION_NO_WAIT,     0,   "no-wait",     NULL, NULL,       "do not wait for what was begun"},
 };
 
 #define NS   OPTION_BIT(OPTION_NAMESPACE)
@@ -30,10 +31,13 @@ const CliOption cli_options[OPTION_COUNT] = {
 #define YES  OPTION_BIT(OPTION_YES)
 
 const CliCommand cli_commands[] = {
-	{NULL, "deploy", NULL, "FILE", 1, 1, false, JSON, "files", run_deploy,
-	 "Apply a file of resources",
+	{NULL, "deploy", NULL, "FILE", 1, 1, false, JSON | OPTION_BIT(OPTION_NO_WAIT) | OPTION_BIT(OPTION_TIMEOUT), "files",
+	 run_deploy, "Apply a file of resources",
 	 "All of the file is checked before anything changes. What is wrong is printed as FILE:LINE:COLUMN: KEY: message,\n"
-	 "and then nothing is applied. '-' reads standard input. Deploying an unchanged file changes nothing."},
+	 "and then nothing is applied. '-' reads standard input. Deploying an unchanged file changes nothing.\n"
+	 "Then it waits until every machine of the file is ready or asleep, and shows on standard error how far they are. What\n"
+	 "has failed is named with its last words, and the exit code is 1; so is a machine that ends three times before it is\n"
+	 "ready. Nothing is taken back then, and when the time is over nothing is stopped."},
 
 	{"app", "list", "ls", "", 0, 0, false, NS | ALL | JSON, NULL, run_app_list, "List apps", NULL},
 	{"app", "get", NULL, "NAME", 1, 1, false, NS | JSON, "apps", run_app_get, "Show an app",
@@ -85,8 +89,11 @@ const CliCommand cli_commands[] = {
 	 "Put every machine on disk, before the host shuts down",
 	 "What is not there within the time-out is stopped in order. Nothing new starts until lttled is started anew, and then\n"
 	 "only what somebody asks for. Exit code 1 when a machine had to be killed or has not come to rest."},
-	{NULL, "events", NULL, "", 0, 0, false, NS | ALL | JSON | OPTION_BIT(OPTION_NAME) | OPTION_BIT(OPTION_LAST), NULL, run_events,
-	 "List changes of phase, oldest first", NULL},
+	{NULL, "events", NULL, "", 0, 0, false,
+	 NS | ALL | JSON | OPTION_BIT(OPTION_NAME) | OPTION_BIT(OPTION_LAST) | OPTION_BIT(OPTION_FOLLOW), NULL, run_events,
+	 "List what became of machines, oldest first",
+	 "Changes of phase, who woke a machine, and what keeps one from going to sleep. -f goes on with those that come; with\n"
+	 "--json each is then an object on a line of its own."},
 	{NULL, "doctor", NULL, "", 0, 0, false, JSON, NULL, run_doctor,
 	 "Show what this host has and lacks, and what follows from it", "Exit code 1 when something is missing."},
 	{NULL, "version", NULL, "", 0, 0, false, JSON, NULL, run_version, "Show the versions of lttle and lttled", NULL},
@@ -112,7 +119,7 @@ const ExitCodeText cli_exit_codes[] = {
 	{EXIT_CODE_NOT_FOUND, "not found"},
 	{EXIT_CODE_REFUSED, "refused: busy, in use, or a prefix that fits several names"},
 	{EXIT_CODE_NO_COORDINATOR, "no coordinator reachable"},
-	{EXIT_CODE_TIMED_OUT, "the time-out of 'machine wait' is over"},
+	{EXIT_CODE_TIMED_OUT, "the time-out of 'machine wait' or 'deploy' is over"},
 };
 /* clang-format on */
 

@@ -48,6 +48,7 @@ typedef enum OptionId
 	OPTION_TIMEOUT,
 	OPTION_LAST,
 	OPTION_NAME,
+	OPTION_NO_WAIT,
 	OPTION_COUNT
 } OptionId;
 

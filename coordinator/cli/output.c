@@ -193,7 +193,7 @@ void
 table_begin(Table *table, size_t columns, const char *const headers[])
 {
 	*table = (Table){.columns = columns};
-	for (size_t i = 0; i < columns; i++)
+	for (size_t i = 0; headers != NULL && i < columns; i++)
 		table_append(table, memory_duplicate(headers[i]));
 }
 
@@ -246,6 +246,22 @@ table_print(Table *table)
 		column = last ? 0 : column + 1;
 	}
 	free(widths);
+	free(table->cells);
+	*table = (Table){0};
+}
+
+void
+table_print_row(Table *table, const int widths[])
+{
+	for (size_t i = 0; i < table->count; i++)
+	{
+		bool last = i + 1 == table->columns;
+		int padding = last ? 0 : widths[i] - (int) text_width(table->cells[i]);
+
+		printf("%s%*s", table->cells[i], (padding > 0 ? padding : 0) + (last ? 0 : COLUMN_GAP), "");
+		free(table->cells[i]);
+	}
+	putchar('\n');
 	free(table->cells);
 	*table = (Table){0};
 }

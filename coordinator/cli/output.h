@@ -46,6 +46,9 @@ typedef struct Table
 void table_begin(Table *table, size_t columns, const char *const headers[]);
 void table_add(Table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void table_print(Table *table);
+/* Prints, and frees, a table of one row whose columns but the last are at least so wide. headers NULL in table_begin
+ * leaves them out. */
+void table_print_row(Table *table, const int widths[]);
 
 /* text: 48 bytes each. */
 #define OUTPUT_TEXT_BYTES 48

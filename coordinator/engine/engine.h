@@ -53,6 +53,15 @@ struct json_t *engine_list_volumes(Engine *engine, const char *name_space);
 struct json_t *engine_list_services(Engine *engine, const char *name_space);
 struct json_t *engine_list_images(Engine *engine);
 struct json_t *engine_list_events(Engine *engine, const char *name_space, const char *name, unsigned last);
+
+/* Calls event for every event from now on, borrowed as engine_list_events has it, until it is cancelled (before the
+ * engine is freed; also from within event). name_space and name NULL: of all. */
+typedef struct EngineFollow EngineFollow;
+typedef void (*EngineEvent)(void *context, struct json_t *event);
+EngineFollow *engine_follow_events(Engine *engine, const char *name_space, const char *name, EngineEvent event,
+								   void *context);
+void engine_follow_cancel(EngineFollow *follow);
+
 int engine_get_app(Engine *engine, const char *name_space, const char *name, struct json_t **ret_app,
 				   Error *err) MUST_CHECK;
 int engine_get_machine(Engine *engine, const char *name_space, const char *name, struct json_t **ret_machine,

@@ -62,8 +62,9 @@ struct Engine
 	uint64_t last_ticket;		/* of those that wait for their turn */
 	struct event *reclaim_turn; /* serves those who wait to give memory back; NULL before the first suspend */
 	EnginePressure pressure;
-	Drain *drain;		 /* NULL: open for everything */
-	bool host_restarted; /* since the last coordinator */
+	EngineFollow *follows; /* the event log */
+	Drain *drain;		   /* NULL: open for everything */
+	bool host_restarted;   /* since the last coordinator */
 };
 
 Machine *engine_find_machine(Engine *engine, const char *name_space, const char *name);

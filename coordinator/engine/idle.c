@@ -177,6 +177,7 @@ machine_enter_ready(Machine *machine)
 	machine->busy_delay_ms = 0;
 	machine->not_before_ns = 0;
 	machine->suspend_forced = false;
+	machine->awake_noted = 0;
 	/* A cold start after a sleep on disk: clients wait at the stubs until the server listens. */
 	if (machine->gate != NULL)
 	{
@@ -242,6 +243,7 @@ machine_try_suspend(Machine *machine)
 	if (!machine_can_be_woken(machine))
 	{
 		text_copy(machine->awake.text, sizeof(machine->awake.text), UNREACHABLE);
+		machine_note_awake(machine, AWAKE_UNREACHABLE);
 		machine_refuse_snapshot(machine, UNREACHABLE);
 		return;
 	}
@@ -294,6 +296,8 @@ machine_check_ready(Machine *machine)
 	/* The manual trigger comes from inside, often over a connection that stays open: connections do not stop it. */
 	if (verdict.reason != ACTIVITY_NONE && !(triggered && only_connected))
 	{
+		if (now_ns >= machine->awake_since_ns + timeout_ms * NS_PER_MS)
+			machine_note_awake(machine, verdict.reason);
 		/* What keeps it awake may end at any moment; an idle time that begins then is not over before the time-out. */
 		delay_ms = machine_look_interval_ms(machine);
 		if (verdict.recheck_ns > now_ns && ms_until(verdict.recheck_ns, now_ns) < delay_ms)

@@ -231,32 +231,6 @@ engine_list_images(Engine *engine)
 	return array;
 }
 
-static int
-append_event(void *context, const EventRecord *event)
-{
-	json_t *object = json_object();
-
-	json_set_number(object, "id", event->id);
-	json_set_number(object, "time-ms", event->time_ms);
-	json_set_text(object, "namespace", event->name_space);
-	json_set_text(object, "name", event->name);
-	json_set_text(object, "phase", event->phase);
-	json_set_text(object, "reason", event->reason);
-	json_object_set_new(object, "took-us",
-						event->took_us > 0 ? json_integer((json_int_t) event->took_us) : json_null());
-	json_array_append_new(context, object);
-	return 0;
-}
-
-json_t *
-engine_list_events(Engine *engine, const char *name_space, const char *name, unsigned last)
-{
-	json_t *array = json_array();
-
-	(void) !store_each_event(engine->store, name_space, name, last, append_event, array, NULL);
-	return array;
-}
-
 /* What is looked up only when one machine is asked for. */
 static void
 json_set_last_words(json_t *object, const Machine *machine)

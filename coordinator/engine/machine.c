@@ -187,20 +187,6 @@ machine_save(Machine *machine)
 	machine_save_with(machine, store_put_machine);
 }
 
-static void
-machine_add_event(Machine *machine, uint64_t took_us)
-{
-	EventRecord event = {.time_ms = machine->record.since_ms, .took_us = took_us};
-	Error error;
-
-	snprintf(event.name_space, sizeof(event.name_space), "%s", machine->spec.name_space);
-	snprintf(event.name, sizeof(event.name), "%s", machine->spec.name);
-	snprintf(event.phase, sizeof(event.phase), "%s", phase_name(machine->phase));
-	snprintf(event.reason, sizeof(event.reason), "%s", machine->record.reason);
-	if (store_add_event(machine->engine->store, &event, &error) < 0)
-		log_error("event not saved", "machine", machine->label, "reason", error.message);
-}
-
 static uint64_t
 machine_limit_ms(const Machine *machine, FsmLimit limit)
 {

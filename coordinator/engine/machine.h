@@ -15,6 +15,7 @@
  *   flash.c       what the extension says
  *   wait.c        those who wait for a phase
  *   failure.c     why it does not run
+ *   event_log.c   what became of it, for those who look or follow
  *   turns.c       cold starts, restores and reclaiming in turn
  */
 #ifndef ENGINE_MACHINE_H
@@ -153,10 +154,11 @@ typedef struct Machine
 		strategy_until_ns; /* its strategy is fulfilled, and until then suspends without waiting for the idle time */
 	ListenWatch *listen_watch; /* while its strategy, or what a client could wake it by, is still to come */
 	PlainLook plain;
-	AwakeReason awake; /* empty: nothing keeps it awake */
-	char refusal[256]; /* why the last attempt to suspend came to nothing */
-	unsigned sessions; /* client sessions at the last look */
-	bool reclaimed;	   /* its memory was given back in this sleep */
+	AwakeReason awake;	  /* empty: nothing keeps it awake */
+	unsigned awake_noted; /* kinds of it that are on the event log for this time awake, as bits */
+	char refusal[256];	  /* why the last attempt to suspend came to nothing */
+	unsigned sessions;	  /* client sessions at the last look */
+	bool reclaimed;		  /* its memory was given back in this sleep */
 
 	Gate *gate; /* while on disk, and until a cold start listens */
 	bool has_snapshot;
@@ -282,6 +284,12 @@ void machine_answer_snapshot(Machine *machine, const char *error);
 /* failure.c */
 bool machine_has_failed(const Machine *machine);
 struct json_t *machine_last_words_to_json(const Machine *machine); /* the last lines of its log */
+
+/* event_log.c */
+void machine_add_event(Machine *machine, uint64_t took_us); /* it is in another phase */
+/* `awake` keeps it from going to sleep. kind: an ActivityReason, or AWAKE_UNREACHABLE. */
+void machine_note_awake(Machine *machine, unsigned kind);
+#define AWAKE_UNREACHABLE 31 /* nobody could wake it */
 
 /* turns.c */
 void machine_join_queue(Machine *machine, TurnKind kind);	 /* served by the next engine_serve_turns */

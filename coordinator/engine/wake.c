@@ -40,6 +40,7 @@ machine_wake(Machine *machine, const char *woken_by)
 	machine->record.last_wake_us = (end_ns - begin_ns) / 1000;
 	snprintf(machine->record.woken_by, sizeof(machine->record.woken_by), "%s", woken_by == NULL ? "" : woken_by);
 	machine->awake_since_ns = end_ns;
+	machine->awake_noted = 0;
 	machine->not_before_ns = 0;
 	machine_send_resumed(machine, (end_ns - machine->slept_since_ns) / NS_PER_MS, machine->record.woken_by);
 	machine_begin_plain_looks(machine);

@@ -90,7 +90,7 @@ typedef struct EventRecord
 	char reason[640];
 	uint64_t took_us; /* 0: nothing was measured */
 } EventRecord;
-int store_add_event(Store *store, const EventRecord *event, Error *err) MUST_CHECK; /* id is ignored */
+int store_add_event(Store *store, EventRecord *event, Error *err) MUST_CHECK; /* gives it its id */
 typedef int (*StoreEventFunction)(void *context, const EventRecord *event);
 int store_each_event(Store *store, const char *name_space, const char *name, unsigned last, StoreEventFunction function,
 					 void *context, Error *err) MUST_CHECK; /* the last so many, oldest first; NULL names: all */

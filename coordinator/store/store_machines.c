@@ -124,7 +124,7 @@ store_free_index(Store *store, unsigned max, unsigned *ret_index, Error *err)
 }
 
 int
-store_add_event(Store *store, const EventRecord *event, Error *err)
+store_add_event(Store *store, EventRecord *event, Error *err)
 {
 	sqlite3_stmt *statement = NULL;
 	sqlite3_int64 id;
@@ -143,6 +143,7 @@ store_add_event(Store *store, const EventRecord *event, Error *err)
 		return result;
 	/* A hundred too many are kept, so that trimming is rare. */
 	id = sqlite3_last_insert_rowid(store->database);
+	event->id = (uint64_t) id;
 	if (id <= EVENTS_KEPT || id % 100 != 0)
 		return 0;
 	result = store_prepare(store, QUERY_TRIM_EVENTS, &statement, err);

@@ -107,12 +107,20 @@ class Coordinator:
         status, answer = self.request(method, target, body, headers)
         return status, answer["error"]["code"]
 
+    def environment(self):
+        return {"PATH": os.environ["PATH"], "TZ": "UTC", "LC_ALL": "C.UTF-8", "LTTLE_SOCKET": str(self.socket)}
+
     def cli(self, *arguments, input=None, environment=None):
         return subprocess.run(
             [LTTLE, *map(str, arguments)], input=input, capture_output=True, timeout=DEADLINE_SECONDS * 3,
-            stdin=subprocess.DEVNULL if input is None else None,
-            env={"PATH": os.environ["PATH"], "TZ": "UTC", "LC_ALL": "C.UTF-8", "LTTLE_SOCKET": str(self.socket),
-                 **(environment or {})},
+            stdin=subprocess.DEVNULL if input is None else None, env={**self.environment(), **(environment or {})},
+        )
+
+    def begin(self, *arguments):
+        """lttle in the background, for whoever calls to end."""
+        return subprocess.Popen(
+            [LTTLE, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=self.environment(),
         )
 
 

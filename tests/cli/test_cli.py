@@ -140,6 +140,38 @@ def test_deploy_json(coordinator):
     assert [result["action"] for result in json.loads(done.stdout)["results"]] == ["created", "created"]
 
 
+def test_deploy_of_what_goes_away_meanwhile(coordinator):
+    done = coordinator.cli("deploy", "-", input=GUIDE_FILE.replace("name: postgresql", "name: gone").encode())
+    assert (done.returncode, done.stdout) == (FAILURE, b"Successfully deployed volume: samples/pgdata\n")
+    assert done.stderr.endswith(b"lttle: app samples/gone: is gone: somebody has deleted it\n")
+    assert coordinator.cli("deploy", "--no-wait", "-", input=GUIDE_FILE.encode()).returncode == OK
+    assert coordinator.cli("deploy", "--timeout", "soon", "-", input=GUIDE_FILE.encode()).returncode == USAGE
+
+
+# ---- events ----
+
+
+def test_events_are_followed(start):
+    coordinator = start()
+    for arguments, first in [([], ["ready", "suspended"]), (["--last", "0"], [])]:
+        process = coordinator.begin("events", "-f", "--json", "--ns", "samples", *arguments)
+        events = [json.loads(process.stdout.readline()) for _ in range(len(first) + 2)]
+        assert [event["phase"] for event in events] == first + ["booting", "ready"]
+        process.kill()
+        process.communicate()
+        coordinator.expect("events no longer followed")
+        coordinator.lines.remove("events no longer followed")
+    process = coordinator.begin("events", "-f", "--ns", "samples", "--last", "1")
+    assert process.stdout.readline().split() == b"TIME NAMESPACE NAME PHASE TOOK REASON".split()
+    assert process.stdout.readline() == (
+        b"2025-10-11 19:14:44   samples        postgresql         suspended       -            idle for 3s\n")
+    process.stdout.readline()
+    process.stdout.readline()
+    coordinator.process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=DEADLINE_SECONDS)[1] == b"lttle: the coordinator has ended\n"
+    assert process.returncode == NO_COORDINATOR
+
+
 # ---- lists and listings ----
 
 AGE = r"\d+d\d+h"

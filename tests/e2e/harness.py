@@ -331,7 +331,7 @@ class Coordinator:
     def deploy(self, text):
         path = self.root / "deploy.yaml"
         path.write_text(text)
-        return self.cli("deploy", path).stdout
+        return self.cli("deploy", "--no-wait", path).stdout
 
 
 YAML = """volume:

@@ -1,11 +1,23 @@
 """What users see of a machine's life: why one does not start, what a deploy came to, logs, events, namespaces."""
 
+import fcntl
+import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
+import threading
+
 import pytest
 
 import harness
 from harness import wait_until
 
 NAMESPACE = "life"
+# As the first process it has to want to end.
+SLEEP = "trap 'exit 0' TERM; sleep 1000 & wait"
 
 
 def app(name, script, *, namespace=NAMESPACE, image=harness.IMAGE, more=""):
@@ -13,7 +25,7 @@ def app(name, script, *, namespace=NAMESPACE, image=harness.IMAGE, more=""):
     return (
         f"app:\n  name: {name}\n  namespace: {namespace}\n  image: {image}\n"
         f"  resources:\n    cpu: 1\n    memory: 64\n  mode: regular\n"
-        f"  command: [sh, -c, {script!r}]\n{more}"
+        f"  command: [sh, -c, {json.dumps(script)}]\n{more}"
     )
 
 
@@ -57,3 +69,137 @@ def test_a_wait_for_what_has_failed_ends(clean):
     assert "127.0.0.1:1/no/such:image" in done.stderr
     assert clean.cli("machine", "wait", "--ns", NAMESPACE, "nowhere", "--for", "error").returncode == 0
     assert machine(clean, "nowhere")["last-words"] == []
+
+
+def deploy(host, text, *arguments, **more):
+    return host.cli("deploy", *arguments, "-", input=text, check=False, **more)
+
+
+def test_deploy_waits_until_it_is_ready(clean):
+    done = deploy(clean, app("waits", SLEEP))
+    assert (done.returncode, done.stdout) == (0, f"Successfully deployed app: {NAMESPACE}/waits\n"), done.stderr
+    assert machine(clean, "waits")["phase"] == "ready"
+    assert f"{NAMESPACE}/waits: booting, " in done.stderr and f"{NAMESPACE}/waits: ready, " in done.stderr
+    again = deploy(clean, app("waits", SLEEP))
+    assert (again.returncode, again.stdout, again.stderr) == (0, f"Unchanged app: {NAMESPACE}/waits\n", "")
+
+
+def test_deploy_says_what_has_failed(clean):
+    text = "---\n".join([app("good", SLEEP), app("bad", "echo no such luck; exit 7"),
+                          app("nowhere", "true", image="127.0.0.1:1/no/such:image")])
+    done = deploy(clean, text)
+    assert (done.returncode, done.stdout) == (1, f"Successfully deployed app: {NAMESPACE}/good\n")
+    assert f"lttle: app {NAMESPACE}/bad: is restarting: " in done.stderr and "exit status 7" in done.stderr
+    assert "  | no such luck\n" in done.stderr
+    assert f"lttle: app {NAMESPACE}/nowhere: is error: " in done.stderr
+
+
+def test_deploy_as_json_says_it_too(clean):
+    done = deploy(clean, app("bad", "echo no such luck; exit 7"), "--json")
+    (result,) = json.loads(done.stdout)["results"]
+    assert (done.returncode, done.stderr, result["action"]) == (1, "", "created")
+    assert "exit status 7" in result["error"] and result["last-words"][-1] == "no such luck"
+
+
+def test_deploy_does_not_wait_for_longer_than_it_may(clean):
+    # A machine whose port nobody listens on is booting.
+    text = app("slow", SLEEP, more="  expose:\n    access:\n      port: 9\n      internal: {}\n")
+    done = deploy(clean, text, "--timeout", "500ms")
+    assert (done.returncode, done.stdout) == (124, "")
+    assert f"lttle: app {NAMESPACE}/slow: is not ready yet, and goes on: booting, " in done.stderr
+    assert machine(clean, "slow")["phase"] == "booting"
+    assert deploy(clean, text, "--no-wait").returncode == 0
+
+
+def test_a_terminal_shows_how_far_it_is(clean):
+    leader, follower = pty.openpty()
+    try:
+        fcntl.ioctl(leader, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+        done = subprocess.run(
+            [harness.LTTLE, "--socket", clean.socket, "deploy", "-"], input=app("shown", SLEEP).encode(),
+            stdout=subprocess.PIPE, stderr=follower, env={**os.environ, "TERM": "xterm"}, timeout=harness.DEADLINE,
+        )
+        shown = os.read(leader, 65536).decode()
+    finally:
+        os.close(leader)
+        os.close(follower)
+    assert (done.returncode, done.stdout.decode()) == (0, f"Successfully deployed app: {NAMESPACE}/shown\n")
+    rows = re.findall(r"\r\x1b\[K([^\r]*)\r\n", shown)
+    assert rows[0].startswith("Deploying: 0 of 1 ready, 0 failed  ") and max(map(len, rows)) <= 60
+    assert any(row.startswith(f"  {NAMESPACE}/shown ") for row in rows)
+    assert re.search(r"\x1b\[2A\r\x1b\[J$", shown), "the display is still there"
+
+
+def test_many_apps_come_a_few_at_a_time(clean):
+    count = int(os.environ.get("LTTLE_DEPLOY_APPS", "20"))
+    text = "---\n".join(app(f"many-{number}", SLEEP) for number in range(count))
+    done = deploy(clean, text)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "".join(f"Successfully deployed app: {NAMESPACE}/many-{number}\n" for number in range(count))
+    # Of those that have begun and are not yet ready there were never more than max-boots.
+    events = [event for event in clean.json("events", "--ns", NAMESPACE, "--last", 5 * count)
+              if event["name"].startswith("many-")]
+    assert sum(event["phase"] == "ready" for event in events) == count
+    on_their_way = most = 0
+    for event in events:
+        on_their_way += {"booting": 1, "ready": -1}.get(event["phase"], 0)
+        most = max(most, on_their_way)
+    assert 1 <= most <= 4
+
+
+# ---- events ----
+
+
+class Follower:
+    """lttle events -f --json, in the background."""
+
+    def __init__(self, host, *arguments):
+        self.process = subprocess.Popen(
+            [harness.LTTLE, "--socket", host.socket, "events", "-f", "--json", *arguments], stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.events = []
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            self.events.append(json.loads(line))
+
+    def until(self, condition):
+        wait_until(lambda: f"events; there are {self.events}", lambda: self.events and condition(self.events))
+        return list(self.events)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.process.kill()
+        self.process.wait()
+        self.reader.join()
+
+
+def test_events_are_followed_as_they_come(clean):
+    deploy(clean, app("told", SLEEP))
+    with Follower(clean, "--ns", NAMESPACE, "--name", "told", "--last", "2") as follower:
+        follower.until(lambda events: len(events) == 2)
+        clean.cli("machine", "restart", "--ns", NAMESPACE, "told")
+        events = follower.until(lambda events: events[-1]["phase"] == "ready" and len(events) > 2)
+    assert [event["phase"] for event in events] == ["booting", "ready", "stopping", "creating", "booting", "ready"]
+    assert [event["id"] for event in events] == sorted({event["id"] for event in events})
+    assert events == clean.json("events", "--ns", NAMESPACE, "--name", "told")[-6:]
+
+
+def test_events_say_who_wakes_and_what_keeps_awake(life):
+    database = harness.Database(life, "awake", namespace=NAMESPACE, traffic_aware=False)
+    try:
+        connection = database.connect()
+        with Follower(life, "--ns", NAMESPACE, "--name", "awake", "--last", "100") as follower:
+            follower.until(lambda events: events[-1]["reason"].startswith("stays awake: connection: "))
+        connection.close()
+        database.wait("suspended")
+        reasons = [event["reason"] for event in life.json("events", "--ns", NAMESPACE, "--name", "awake")]
+        assert any(re.match(r"a client is there: .*\d+\.\d+\.\d+\.\d+", reason) for reason in reasons), reasons
+        assert sum(reason.startswith("stays awake: connection: ") for reason in reasons) == 1
+    finally:
+        database.delete()

@@ -205,6 +205,55 @@ engine_list_events(Engine *engine, const char *name_space, const char *name, uns
 	return all;
 }
 
+/* ---- following: who follows machine "postgresql" hears of it twice more, a turn of the loop later each ---- */
+
+struct EngineFollow
+{
+	EngineEvent event;
+	void *context;
+	struct event *timer;
+	unsigned told;
+};
+
+static void
+follow_tell(evutil_socket_t fd, short what, void *context)
+{
+	static const struct timeval soon = {0};
+	EngineFollow *follow = context;
+	json_t *event = json_pack("{s:i, s:I, s:s, s:s, s:s, s:s, s:n}", "id", 3 + follow->told, "time-ms",
+							  (json_int_t) 1760210090000, "namespace", "samples", "name", "postgresql", "phase",
+							  follow->told == 0 ? "booting" : "ready", "reason", "as told", "took-us");
+
+	(void) fd;
+	(void) what;
+	if (++follow->told < 2)
+		evtimer_add(follow->timer, &soon);
+	follow->event(follow->context, event);
+	json_decref(event);
+}
+
+EngineFollow *
+engine_follow_events(Engine *engine, const char *name_space, const char *name, EngineEvent event, void *context)
+{
+	static const struct timeval soon = {0};
+	EngineFollow *follow = memory_allocate(sizeof(*follow));
+
+	(void) name_space;
+	*follow = (EngineFollow){.event = event, .context = context};
+	follow->timer = evtimer_new(engine->loop, follow_tell, follow);
+	if (name == NULL || strcmp(name, "postgresql") == 0)
+		evtimer_add(follow->timer, &soon);
+	return follow;
+}
+
+void
+engine_follow_cancel(EngineFollow *follow)
+{
+	say("%s", "events no longer followed");
+	event_free(follow->timer);
+	free(follow);
+}
+
 int
 engine_get_app(Engine *engine, const char *name_space, const char *name, json_t **ret_app, Error *err)
 {
