@@ -51,6 +51,12 @@ handle_delete_service(ApiCall *call)
 }
 
 void
+handle_delete_machine(ApiCall *call)
+{
+	change_named(call, engine_delete_machine);
+}
+
+void
 handle_delete_volume(ApiCall *call)
 {
 	change_named(call, engine_delete_volume);

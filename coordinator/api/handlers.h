@@ -22,6 +22,7 @@ void handle_list_events(ApiCall *call);
 void handle_deploy(ApiCall *call);
 void handle_delete_app(ApiCall *call);
 void handle_delete_service(ApiCall *call);
+void handle_delete_machine(ApiCall *call);
 void handle_delete_volume(ApiCall *call);
 void handle_restart_machine(ApiCall *call);
 void handle_hibernate_machine(ApiCall *call);

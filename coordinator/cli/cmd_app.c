@@ -1,9 +1,10 @@
-/* lttle app list, get, delete */
+/* lttle app list, get, delete; lttle machine delete */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "cli/api.h"
 #include "cli/commands.h"
 #include "cli/confirm.h"
@@ -193,21 +194,35 @@ run_app_get(const CliInvocation *invocation)
 	return EXIT_CODE_OK;
 }
 
-int
-run_app_delete(const CliInvocation *invocation)
+/* kind: "app", "machine"; title: "App". */
+static int
+delete_resource(const CliInvocation *invocation, const char *kind, const char *title)
 {
 	const char *name = invocation->arguments[0];
+	_cleanup_free_ char *kinds = memory_printf("%ss", kind);
 	_cleanup_text_ Text target = {0};
 	json_t *answer;
-	int code = confirm(invocation, "Stop and delete app '%s' in namespace '%s'?", name, cli_namespace(invocation));
+	int code = confirm(invocation, "Stop and delete %s '%s' in namespace '%s'?", kind, name, cli_namespace(invocation));
 
 	if (code != EXIT_CODE_OK)
 		return code;
-	api_path(&target, invocation, "apps", name, "");
+	api_path(&target, invocation, kinds, name, "");
 	code = api_request(invocation, "DELETE", text_string(&target), &answer);
 	if (code != EXIT_CODE_OK)
 		return code;
 	json_decref(answer);
-	output_succeed("App '%s' has been deleted.", name);
+	output_succeed("%s '%s' has been deleted.", title, name);
 	return EXIT_CODE_OK;
+}
+
+int
+run_app_delete(const CliInvocation *invocation)
+{
+	return delete_resource(invocation, "app", "App");
+}
+
+int
+run_machine_delete(const CliInvocation *invocation)
+{
+	return delete_resource(invocation, "machine", "Machine");
 }

@@ -48,6 +48,8 @@ const CliCommand cli_commands[] = {
 	{"machine", "list", "ls", "", 0, 0, false, NS | ALL | JSON, NULL, run_machine_list, "List machines", NULL},
 	{"machine", "get", NULL, "NAME", 1, 1, false, NS | JSON, "machines", run_machine_get, "Show a machine",
 	 "NAME may be a unique prefix."},
+	{"machine", "delete", "rm", "NAME", 1, 1, false, NS | YES, "machines", run_machine_delete,
+	 "Stop and forget a machine", "Of one that belongs to an app: lttle app delete. Its volumes stay."},
 	{"machine", "logs", NULL, "NAME", 1, 1, false, NS | OPTION_BIT(OPTION_FOLLOW) | OPTION_BIT(OPTION_TAIL), "machines",
 	 run_machine_logs, "Print what a machine has written", "NAME may be a unique prefix. Reading does not wake the machine."},
 	{"machine", "exec", NULL, "NAME PROGRAM [ARGUMENT…]", 1, 1, true,

@@ -12,6 +12,7 @@ int run_app_delete(const CliInvocation *invocation);
 
 int run_machine_list(const CliInvocation *invocation);
 int run_machine_get(const CliInvocation *invocation);
+int run_machine_delete(const CliInvocation *invocation);
 int run_machine_logs(const CliInvocation *invocation);
 int run_machine_exec(const CliInvocation *invocation);
 int run_machine_restart(const CliInvocation *invocation);

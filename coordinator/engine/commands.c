@@ -32,19 +32,44 @@ command_find(Engine *engine, const char *kind, const char *name_space, const cha
 	return NULL;
 }
 
-void
-engine_delete_app(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
+/* An app and its machine go together, and are called by the name of what was deployed. */
+static void
+command_delete(Engine *engine, ResourceKind kind, const char *name_space, const char *name, EngineDone done,
+			   void *context)
 {
-	Machine *machine = command_find(engine, "app", name_space, name, done, context);
+	Machine *machine = command_find(engine, resource_kind_name(kind), name_space, name, done, context);
+	Error error;
 
 	if (machine == NULL)
 		return;
+	if (machine->spec.kind != kind)
+	{
+		int result =
+			kind == RESOURCE_APP
+				? error_set(&error, -ENOENT, "app %s: not found; there is a machine of this name", machine->label)
+				: error_set(&error, -EBUSY, "machine %s: belongs to an app; delete the app", machine->label);
+
+		done(context, result, NULL, &error);
+		return;
+	}
 	machine->facts.delete_wanted = true;
 	machine->facts.restart_wanted = false;
 	machine->record.delete_wanted = true;
 	machine_save(machine);
 	(void) machine_wait(machine, WAIT_GONE, NULL, DELETE_TIMEOUT_MS, done, context);
 	machine_dispatch(machine, EVENT_STOP, "deleted");
+}
+
+void
+engine_delete_app(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
+{
+	command_delete(engine, RESOURCE_APP, name_space, name, done, context);
+}
+
+void
+engine_delete_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
+{
+	command_delete(engine, RESOURCE_MACHINE, name_space, name, done, context);
 }
 
 /* As command_find, for what starts a machine. */

@@ -142,7 +142,7 @@ deploy_apply(Deployment *deployment)
 	}
 	for (size_t i = 0; i < deployment->set.count; i++)
 	{
-		DeployStep *step = &deployment->steps[i];
+		DeployStep *step = &deployment->steps[deployment->order[i]];
 
 		if (!resource_is_machine(step->resource))
 			continue;
@@ -211,6 +211,7 @@ engine_deploy(Engine *engine, const char *text, size_t size, EngineDeployed done
 	for (size_t i = 0; deployment.steps != NULL && i < deployment.set.count; i++)
 		spec_changes_clear(&deployment.steps[i].changes);
 	free(deployment.steps);
+	free(deployment.order);
 	resource_set_clear(&deployment.set);
 	diagnostic_list_clear(&deployment.diagnostics);
 }

@@ -2,10 +2,12 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "engine/deploy_private.h"
+#include "model/dependency_order.h"
 
 void
 deploy_complain(Deployment *deployment, const Resource *resource, const SourceMark *mark, const char *key_path,
@@ -147,6 +149,81 @@ deploy_check_service(Deployment *deployment, DeployStep *step)
 	service_spec_compare(&step->service->spec, spec, &step->changes);
 }
 
+static bool
+deploy_replaces(const Deployment *deployment, const Machine *machine)
+{
+	for (size_t i = 0; i < deployment->set.count; i++)
+	{
+		if (deployment->steps[i].machine == machine)
+			return true;
+	}
+	return false;
+}
+
+/* The resource that holds a spec, or NULL: it is a deployed one's. */
+static const Resource *
+deploy_resource_of(const Deployment *deployment, const AppSpec *spec)
+{
+	for (size_t i = 0; i < deployment->set.count; i++)
+	{
+		if (&deployment->set.resources[i].app == spec)
+			return &deployment->set.resources[i];
+	}
+	return NULL;
+}
+
+/*
+ * Apps and machines, of the file and deployed ones that stay as they are, by what they depend on; other resources come
+ * first. Machines that wait for each other are refused.
+ */
+static void
+deploy_check_order(Deployment *deployment)
+{
+	size_t capacity = deployment->set.count;
+	const AppSpec **specs;
+	size_t *order;
+	size_t count = 0;
+	size_t of_file;
+	size_t placed = 0;
+	size_t at = 0;
+	char *cycle = NULL;
+
+	for (const Machine *machine = deployment->engine->machines; machine != NULL; machine = machine->next)
+		capacity++;
+	specs = memory_allocate((capacity + 1) * sizeof(*specs));
+	order = memory_allocate((capacity + 1) * sizeof(*order));
+	deployment->order = memory_allocate((deployment->set.count + 1) * sizeof(*deployment->order));
+	for (size_t i = 0; i < deployment->set.count; i++)
+	{
+		if (resource_is_machine(&deployment->set.resources[i]))
+			specs[count++] = &deployment->set.resources[i].app;
+		else
+			deployment->order[placed++] = i;
+	}
+	of_file = count;
+	for (const Machine *machine = deployment->engine->machines; machine != NULL; machine = machine->next)
+	{
+		if (!deploy_replaces(deployment, machine))
+			specs[count++] = &machine->spec;
+	}
+	if (dependency_order(specs, count, order, &cycle, &at) < 0)
+		deploy_complain(deployment, deploy_resource_of(deployment, specs[at < of_file ? at : 0]), NULL, "depends-on",
+						"these wait for each other: %s", cycle);
+	else
+	{
+		for (size_t i = 0; i < count; i++)
+		{
+			const Resource *resource = deploy_resource_of(deployment, specs[order[i]]);
+
+			if (resource != NULL)
+				deployment->order[placed++] = (size_t) (resource - deployment->set.resources);
+		}
+	}
+	free(cycle);
+	free(order);
+	free(specs);
+}
+
 int
 deploy_check(Deployment *deployment, const char *text, size_t size)
 {
@@ -172,5 +249,6 @@ deploy_check(Deployment *deployment, const char *text, size_t size)
 			deploy_check_machine(deployment, step);
 	}
 	deploy_check_reach(deployment);
+	deploy_check_order(deployment);
 	return deployment->diagnostics.count > 0 ? -EINVAL : result;
 }

@@ -11,11 +11,6 @@ offer_machine(Deployment *deployment, const Resource *resource)
 
 	if (spec->build.kind != BUILD_NONE)
 		deploy_complain(deployment, resource, NULL, "build", "this lttled builds no images");
-	if (spec->dependency_count > 0)
-		deploy_complain(deployment, resource, &spec->dependencies[0].mark, "depends-on",
-						"this lttled starts machines in no order");
-	if (spec->restart_policy != RESTART_ALWAYS)
-		deploy_complain(deployment, resource, NULL, "restart-policy", "this lttled starts every machine again");
 }
 
 void

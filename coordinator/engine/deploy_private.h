@@ -20,6 +20,7 @@ typedef struct Deployment
 	Engine *engine;
 	ResourceSet set;
 	DeployStep *steps; /* as many as set has resources */
+	size_t *order;	   /* of the set's resources: who is depended on comes first */
 	DiagnosticList diagnostics;
 } Deployment;
 

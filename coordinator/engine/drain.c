@@ -76,6 +76,7 @@ drain_stage(Phase phase)
 		case PHASE_RESUMING:
 			return DRAIN_WRITING;
 		case PHASE_PULLING_IMAGE:
+		case PHASE_WAITING:
 		case PHASE_CREATING:
 		case PHASE_BOOTING:
 		case PHASE_RESTARTING:

@@ -278,7 +278,7 @@ machine_waits_for_somebody(const Machine *machine, Phase was)
 {
 	if (was == PHASE_STOPPED)
 		return true;
-	if (was == PHASE_IDLE || was == PHASE_PULLING_IMAGE)
+	if (was == PHASE_IDLE || was == PHASE_PULLING_IMAGE || was == PHASE_WAITING)
 		return false;
 	return machine->engine->host_restarted || (was != PHASE_CREATING && was != PHASE_ERROR && was != PHASE_STOPPING &&
 											   was != PHASE_RESTARTING && !network_exists(&machine->network));
@@ -336,7 +336,10 @@ engine_adopt(Machine *machine)
 	machine->record.pid = 0;
 	if (engine_adopt_sleeping(machine, was))
 		return;
-	machine->facts.restart_wanted = !machine->facts.delete_wanted;
+	/* How it ended while nobody looked is not known. */
+	if (fsm_phase_has_process(was))
+		machine_settle_exit(machine);
+	machine->facts.restart_wanted = !machine->facts.delete_wanted && !machine->facts.stays_down;
 	/* By way of stopping: what a killed coordinator left half made is given back first. */
 	machine_dispatch(machine, EVENT_STOP, "no process of it lives");
 }

@@ -73,6 +73,8 @@ int engine_get_service(Engine *engine, const char *name_space, const char *name,
 
 /* Stops the machine, gives everything back, forgets the app. Done when nothing is left. */
 void engine_delete_app(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
+/* The same for a machine without an app; -EBUSY for one with an app. */
+void engine_delete_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
 /* -EBUSY (with the app's name) while an app uses it. */
 void engine_delete_volume(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
 /* Only one that is a document of its own; -EBUSY (with the app's name) otherwise. */

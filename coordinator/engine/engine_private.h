@@ -92,6 +92,8 @@ void engine_service_removed(Engine *engine, const ServiceSpec *spec);
 void engine_watch_pressure(Engine *engine);	 /* a machine sleeps, and has given back what it could */
 void engine_forget_pressure(Engine *engine); /* after the machines */
 void engine_end_reclaims(Engine *engine);	 /* the same */
+/* dependencies.c: a machine has another phase than before; those that waited for it go on. */
+void engine_settle_dependents(Engine *engine, Phase before, const Machine *machine);
 /* drain.c */
 void engine_note_phase(Engine *engine);								/* a machine is in another phase */
 int engine_check_open(const Engine *engine, Error *err) MUST_CHECK; /* -EBUSY while the host is drained */

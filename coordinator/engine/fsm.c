@@ -28,6 +28,12 @@ wake_wanted(const FsmFacts *facts)
 }
 
 static bool
+stays_down(const FsmFacts *facts)
+{
+	return facts->stays_down;
+}
+
+static bool
 restart_wanted(const FsmFacts *facts)
 {
 	return facts->restart_wanted;
@@ -49,20 +55,28 @@ static const FsmRow rows[] = {
 	{PHASE_IDLE, EVENT_ADOPT_FROZEN, ALWAYS, ACTION_LOOK, PHASE_FREEZING, LIMIT_FREEZE, "found frozen by a new coordinator"},
 	{PHASE_IDLE, EVENT_ADOPT_SNAPSHOT, ALWAYS, ACTION_KEEP_GATE, PHASE_HIBERNATED, LIMIT_NONE, "its snapshot is on disk"},
 	{PHASE_IDLE, EVENT_ADOPT_NOTHING, ALWAYS, ACTION_KEEP_GATE, PHASE_STOPPED, LIMIT_NONE, "starts when a client comes"},
+	{PHASE_IDLE, EVENT_EXITED, IF(stays_down), ACTION_TEAR_DOWN, PHASE_STOPPING, LIMIT_NONE, "ended, and is not started again"},
 	{PHASE_IDLE, EVENT_EXITED, ALWAYS, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING, LIMIT_NONE, "had ended while no coordinator was there"},
 
 	{PHASE_PULLING_IMAGE, EVENT_IMAGE_THERE, ALWAYS, ACTION_CREATE, PHASE_CREATING, LIMIT_NONE, "making root file system, volumes and network"},
 	{PHASE_PULLING_IMAGE, EVENT_IMAGE_FAILED, ALWAYS, ACTION_NONE, PHASE_ERROR, LIMIT_NONE, "the image cannot be had"},
 	{PHASE_PULLING_IMAGE, EVENT_STOP, ALWAYS, ACTION_CANCEL_WORK, PHASE_STOPPING, LIMIT_NONE, "stopped while the image was fetched"},
 
+	{PHASE_CREATING, EVENT_MUST_WAIT, ALWAYS, ACTION_AWAIT, PHASE_WAITING, LIMIT_NONE, "waiting for what it depends on"},
 	{PHASE_CREATING, EVENT_CREATED, ALWAYS, ACTION_WATCH_PROCESS, PHASE_BOOTING, LIMIT_BOOT, "its first process runs"},
 	{PHASE_CREATING, EVENT_CREATE_FAILED, ALWAYS, ACTION_NONE, PHASE_ERROR, LIMIT_NONE, "could not be made"},
 	{PHASE_CREATING, EVENT_STOP, ALWAYS, ACTION_CANCEL_WORK, PHASE_STOPPING, LIMIT_NONE, "stopped while it was made"},
+
+	{PHASE_WAITING, EVENT_DEPENDENCIES_READY, ALWAYS, ACTION_CREATE, PHASE_CREATING, LIMIT_NONE, "what it depends on is ready"},
+	{PHASE_WAITING, EVENT_STOP, ALWAYS, ACTION_TEAR_DOWN, PHASE_STOPPING, LIMIT_NONE, "stopped while it waited"},
+	{PHASE_WAITING, EVENT_WAKE, ALWAYS, ACTION_NONE, PHASE_WAITING, LIMIT_NONE, "wanted; still waiting"},
+	{PHASE_WAITING, EVENT_KNOCK, ALWAYS, ACTION_NONE, PHASE_WAITING, LIMIT_NONE, "a client is there; still waiting"},
 
 	{PHASE_BOOTING, EVENT_SERVER_READY, ALWAYS, ACTION_ENTER_READY, PHASE_READY, LIMIT_NONE, "the server accepts connections"},
 	{PHASE_BOOTING, EVENT_TIME_OUT, ALWAYS, ACTION_WARN_SLOW, PHASE_BOOTING, LIMIT_BOOT, "the server is not ready yet; still waiting"},
 	{PHASE_BOOTING, EVENT_WAKE, ALWAYS, ACTION_NONE, PHASE_BOOTING, LIMIT_BOOT, "awake already"},
 	{PHASE_BOOTING, EVENT_CHANNEL_LOST, ALWAYS, ACTION_NONE, PHASE_BOOTING, LIMIT_BOOT, "the extension has hung up"},
+	{PHASE_BOOTING, EVENT_EXITED, IF(stays_down), ACTION_TEAR_DOWN, PHASE_STOPPING, LIMIT_NONE, "ended, and is not started again"},
 	{PHASE_BOOTING, EVENT_EXITED, ALWAYS, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING, LIMIT_NONE, "ended before it was ready"},
 	{PHASE_BOOTING, EVENT_STOP, ALWAYS, ACTION_STOP_PROCESS, PHASE_STOPPING, LIMIT_STOP, "asked to stop"},
 
@@ -71,6 +85,7 @@ static const FsmRow rows[] = {
 	{PHASE_READY, EVENT_SERVER_READY, ALWAYS, ACTION_ENTER_READY, PHASE_READY, LIMIT_NONE, "the server accepts connections again"},
 	{PHASE_READY, EVENT_WAKE, ALWAYS, ACTION_NONE, PHASE_READY, LIMIT_NONE, "awake already"},
 	{PHASE_READY, EVENT_CHANNEL_LOST, ALWAYS, ACTION_NONE, PHASE_READY, LIMIT_NONE, "the extension has hung up"},
+	{PHASE_READY, EVENT_EXITED, IF(stays_down), ACTION_TEAR_DOWN, PHASE_STOPPING, LIMIT_NONE, "ended, and is not started again"},
 	{PHASE_READY, EVENT_EXITED, ALWAYS, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING, LIMIT_NONE, "its first process has ended"},
 	{PHASE_READY, EVENT_STOP, ALWAYS, ACTION_STOP_PROCESS, PHASE_STOPPING, LIMIT_STOP, "asked to stop"},
 
@@ -80,6 +95,7 @@ static const FsmRow rows[] = {
 	{PHASE_PREPARING, EVENT_CHANNEL_LOST, ALWAYS, ACTION_BACK_OFF, PHASE_READY, LIMIT_NONE, "the extension has hung up"},
 	{PHASE_PREPARING, EVENT_SERVER_READY, ALWAYS, ACTION_CANCEL_PREPARE, PHASE_READY, LIMIT_NONE, "the extension came back anew"},
 	{PHASE_PREPARING, EVENT_WAKE, ALWAYS, ACTION_CANCEL_PREPARE, PHASE_READY, LIMIT_NONE, "wanted while it was about to suspend"},
+	{PHASE_PREPARING, EVENT_EXITED, IF(stays_down), ACTION_TEAR_DOWN, PHASE_STOPPING, LIMIT_NONE, "ended, and is not started again"},
 	{PHASE_PREPARING, EVENT_EXITED, ALWAYS, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING, LIMIT_NONE, "its first process has ended"},
 	{PHASE_PREPARING, EVENT_STOP, ALWAYS, ACTION_STOP_PROCESS, PHASE_STOPPING, LIMIT_STOP, "asked to stop"},
 
@@ -89,6 +105,7 @@ static const FsmRow rows[] = {
 	{PHASE_FREEZING, EVENT_TIME_OUT, ALWAYS, ACTION_THAW, PHASE_READY, LIMIT_NONE, "freezing took too long"},
 	{PHASE_FREEZING, EVENT_WAKE, ALWAYS, ACTION_THAW, PHASE_READY, LIMIT_NONE, "wanted while it was about to suspend"},
 	{PHASE_FREEZING, EVENT_CHANNEL_LOST, ALWAYS, ACTION_THAW, PHASE_READY, LIMIT_NONE, "the extension has hung up"},
+	{PHASE_FREEZING, EVENT_EXITED, IF(stays_down), ACTION_TEAR_DOWN, PHASE_STOPPING, LIMIT_NONE, "ended, and is not started again"},
 	{PHASE_FREEZING, EVENT_EXITED, ALWAYS, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING, LIMIT_NONE, "killed while it was freezing"},
 	{PHASE_FREEZING, EVENT_STOP, ALWAYS, ACTION_WAKE_AND_STOP, PHASE_STOPPING, LIMIT_STOP, "asked to stop"},
 
@@ -96,6 +113,7 @@ static const FsmRow rows[] = {
 	{PHASE_SUSPENDED, EVENT_WAKE, ALWAYS, ACTION_WAKE, PHASE_READY, LIMIT_NONE, "wanted"},
 	{PHASE_SUSPENDED, EVENT_BUSY, ALWAYS, ACTION_WAKE, PHASE_READY, LIMIT_NONE, "its door cannot be watched"},
 	{PHASE_SUSPENDED, EVENT_CHANNEL_LOST, ALWAYS, ACTION_NONE, PHASE_SUSPENDED, LIMIT_NONE, "the extension has hung up"},
+	{PHASE_SUSPENDED, EVENT_EXITED, IF(stays_down), ACTION_TEAR_DOWN, PHASE_STOPPING, LIMIT_NONE, "ended, and is not started again"},
 	{PHASE_SUSPENDED, EVENT_EXITED, ALWAYS, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING, LIMIT_NONE, "killed in its sleep"},
 	{PHASE_SUSPENDED, EVENT_STOP, ALWAYS, ACTION_WAKE_AND_STOP, PHASE_STOPPING, LIMIT_STOP, "asked to stop"},
 
@@ -110,6 +128,7 @@ static const FsmRow rows[] = {
 	{PHASE_HIBERNATE_PREPARING, EVENT_CHANNEL_LOST, ALWAYS, ACTION_BACK_OFF, PHASE_READY, LIMIT_NONE, "the extension has hung up"},
 	{PHASE_HIBERNATE_PREPARING, EVENT_SERVER_READY, ALWAYS, ACTION_CANCEL_PREPARE, PHASE_READY, LIMIT_NONE, "the extension came back anew"},
 	{PHASE_HIBERNATE_PREPARING, EVENT_WAKE, ALWAYS, ACTION_CANCEL_PREPARE, PHASE_READY, LIMIT_NONE, "wanted while it was about to hibernate"},
+	{PHASE_HIBERNATE_PREPARING, EVENT_EXITED, IF(stays_down), ACTION_TEAR_DOWN, PHASE_STOPPING, LIMIT_NONE, "ended, and is not started again"},
 	{PHASE_HIBERNATE_PREPARING, EVENT_EXITED, ALWAYS, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING, LIMIT_NONE, "its first process has ended"},
 	{PHASE_HIBERNATE_PREPARING, EVENT_STOP, ALWAYS, ACTION_STOP_PROCESS, PHASE_STOPPING, LIMIT_STOP, "asked to stop"},
 
@@ -117,6 +136,7 @@ static const FsmRow rows[] = {
 	{PHASE_HIBERNATE_CLOSING, EVENT_TIME_OUT, ALWAYS, ACTION_CANCEL_PREPARE, PHASE_READY, LIMIT_NONE, "the extension did not close its channel in time"},
 	{PHASE_HIBERNATE_CLOSING, EVENT_SERVER_READY, ALWAYS, ACTION_CANCEL_PREPARE, PHASE_READY, LIMIT_NONE, "the extension came back anew"},
 	{PHASE_HIBERNATE_CLOSING, EVENT_WAKE, ALWAYS, ACTION_BACK_OFF, PHASE_READY, LIMIT_NONE, "wanted while it was about to hibernate"},
+	{PHASE_HIBERNATE_CLOSING, EVENT_EXITED, IF(stays_down), ACTION_TEAR_DOWN, PHASE_STOPPING, LIMIT_NONE, "ended, and is not started again"},
 	{PHASE_HIBERNATE_CLOSING, EVENT_EXITED, ALWAYS, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING, LIMIT_NONE, "its first process has ended"},
 	{PHASE_HIBERNATE_CLOSING, EVENT_STOP, ALWAYS, ACTION_STOP_PROCESS, PHASE_STOPPING, LIMIT_STOP, "asked to stop"},
 
@@ -126,6 +146,7 @@ static const FsmRow rows[] = {
 	{PHASE_HIBERNATE_FREEZING, EVENT_TIME_OUT, ALWAYS, ACTION_THAW, PHASE_READY, LIMIT_NONE, "freezing took too long"},
 	{PHASE_HIBERNATE_FREEZING, EVENT_WAKE, ALWAYS, ACTION_THAW, PHASE_READY, LIMIT_NONE, "wanted while it was about to hibernate"},
 	{PHASE_HIBERNATE_FREEZING, EVENT_CHANNEL_LOST, ALWAYS, ACTION_NONE, PHASE_HIBERNATE_FREEZING, LIMIT_FREEZE, "the extension has hung up"},
+	{PHASE_HIBERNATE_FREEZING, EVENT_EXITED, IF(stays_down), ACTION_TEAR_DOWN, PHASE_STOPPING, LIMIT_NONE, "ended, and is not started again"},
 	{PHASE_HIBERNATE_FREEZING, EVENT_EXITED, ALWAYS, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING, LIMIT_NONE, "killed while it was freezing"},
 	{PHASE_HIBERNATE_FREEZING, EVENT_STOP, ALWAYS, ACTION_WAKE_AND_STOP, PHASE_STOPPING, LIMIT_STOP, "asked to stop"},
 
@@ -192,6 +213,7 @@ static const struct
 } phases[PHASE_COUNT] = {
 	[PHASE_IDLE] = {"idle", "idle"},
 	[PHASE_PULLING_IMAGE] = {"pulling-image", "pulling-image"},
+	[PHASE_WAITING] = {"waiting", "waiting"},
 	[PHASE_CREATING] = {"creating", "creating"},
 	[PHASE_BOOTING] = {"booting", "booting"},
 	[PHASE_READY] = {"ready", "ready"},
@@ -216,6 +238,8 @@ static const char *const event_names[EVENT_COUNT] = {
 	[EVENT_START] = "start",
 	[EVENT_IMAGE_THERE] = "image there",
 	[EVENT_IMAGE_FAILED] = "image failed",
+	[EVENT_MUST_WAIT] = "must wait",
+	[EVENT_DEPENDENCIES_READY] = "dependencies ready",
 	[EVENT_CREATED] = "created",
 	[EVENT_CREATE_FAILED] = "create failed",
 	[EVENT_SERVER_READY] = "server ready",
@@ -249,6 +273,7 @@ static const char *const event_names[EVENT_COUNT] = {
 static const char *const action_names[ACTION_COUNT] = {
 	[ACTION_NONE] = "none",
 	[ACTION_FETCH_IMAGE] = "fetch image",
+	[ACTION_AWAIT] = "start what it depends on",
 	[ACTION_CREATE] = "create",
 	[ACTION_WATCH_PROCESS] = "watch process",
 	[ACTION_ENTER_READY] = "enter ready",
@@ -297,6 +322,18 @@ const char *
 phase_name(Phase phase)
 {
 	return phases[phase].name;
+}
+
+bool
+fsm_phase_is_up(Phase phase)
+{
+	return phase >= PHASE_READY && phase <= PHASE_RESUMING;
+}
+
+bool
+fsm_phase_has_process(Phase phase)
+{
+	return phase == PHASE_BOOTING || (phase >= PHASE_READY && phase <= PHASE_HIBERNATE_FREEZING);
 }
 
 const char *

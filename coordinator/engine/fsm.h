@@ -13,6 +13,7 @@ typedef enum Phase
 {
 	PHASE_IDLE, /* deployed, nothing made yet */
 	PHASE_PULLING_IMAGE,
+	PHASE_WAITING,	/* for what it depends on */
 	PHASE_CREATING, /* volumes, root file system, network, control group, first process */
 	PHASE_BOOTING,	/* the first process runs; the server is not ready yet */
 	PHASE_READY,
@@ -39,6 +40,8 @@ typedef enum FsmEvent
 	EVENT_START, /* deployed, restarted or woken by the user */
 	EVENT_IMAGE_THERE,
 	EVENT_IMAGE_FAILED,
+	EVENT_MUST_WAIT, /* what it depends on is not ready */
+	EVENT_DEPENDENCIES_READY,
 	EVENT_CREATED, /* the first process runs */
 	EVENT_CREATE_FAILED,
 	EVENT_SERVER_READY, /* READY on the flash channel and the exposed ports are listened on */
@@ -74,6 +77,7 @@ typedef enum FsmAction
 {
 	ACTION_NONE,
 	ACTION_FETCH_IMAGE,
+	ACTION_AWAIT,
 	ACTION_CREATE,
 	ACTION_WATCH_PROCESS,
 	ACTION_ENTER_READY,
@@ -125,6 +129,7 @@ typedef struct FsmFacts
 	bool delete_wanted;
 	bool restart_wanted; /* stop, then start again */
 	bool wake_wanted;	 /* a client came while the snapshot was written */
+	bool stays_down;	 /* the first process has ended, and its restart policy does not start it again */
 } FsmFacts;
 
 typedef bool (*FsmGuard)(const FsmFacts *facts);
@@ -149,6 +154,11 @@ const char *phase_name(Phase phase);
 const char *fsm_event_name(FsmEvent event);
 const char *fsm_action_name(FsmAction action);
 const char *fsm_limit_name(FsmLimit limit);
+
+/* Whether its first process, once ready, is still there or on disk: others can rely on it. */
+bool fsm_phase_is_up(Phase phase);
+/* Whether its first process runs in this phase. */
+bool fsm_phase_has_process(Phase phase);
 
 /* Reads a phase as the store keeps it (fsm_phase_key). False when it is none. */
 const char *fsm_phase_key(Phase phase);

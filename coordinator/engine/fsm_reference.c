@@ -8,6 +8,7 @@
 static const char *const meanings[PHASE_COUNT] = {
 	[PHASE_IDLE] = "deployed; nothing has been made yet",
 	[PHASE_PULLING_IMAGE] = "the image is fetched and unpacked",
+	[PHASE_WAITING] = "what it depends on is not ready yet",
 	[PHASE_CREATING] = "volumes, root file system, network and control group are made, the first process is launched",
 	[PHASE_BOOTING] = "the first process runs, the server is not ready yet",
 	[PHASE_READY] = "the server is there and runs",

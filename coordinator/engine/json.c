@@ -105,6 +105,7 @@ machine_to_json(Machine *machine)
 	json_set_text(object, "extension-version", machine->extension_version);
 	json_object_set_new(object, "exit-status", exit_status_to_json(machine->exit_status));
 	json_set_text(object, "last-error", machine->last_error);
+	json_object_set_new(object, "waits-for", machine_waits_for_to_json(machine));
 	json_set_number(object, "sessions", machine->sessions);
 	json_object_set_new(object, "snapshot",
 						machine->has_snapshot ? json_pack("{s:I, s:I, s:s, s:b}", "size-bytes",

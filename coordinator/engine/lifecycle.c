@@ -356,6 +356,7 @@ machine_created(void *context, int result, const void *output, const Error *err)
 			if (!child_take_status(pid, &machine->exit_status))
 				machine->exit_status = -1;
 			machine_dispatch(machine, EVENT_CREATED, NULL);
+			machine_settle_exit(machine);
 			machine_dispatch(machine, EVENT_EXITED, "it ended at once");
 			return;
 		}
@@ -412,6 +413,7 @@ machine_begin_create(Machine *machine)
 	int result;
 
 	machine->facts.restart_wanted = false;
+	machine->facts.stays_down = false;
 	machine->snapshot_promised = false;
 	machine->strategy_until_ns = 0;
 	machine->extension_version[0] = '\0';
@@ -458,9 +460,10 @@ machine_handle_exit(evutil_socket_t fd, short what, void *context)
 		snprintf(detail, sizeof(detail), "exit status %d", WEXITSTATUS(machine->exit_status));
 	else if (machine->exit_status >= 0 && WIFSIGNALED(machine->exit_status))
 		snprintf(detail, sizeof(detail), "killed by signal %d", WTERMSIG(machine->exit_status));
+	machine_settle_exit(machine);
 	/* Killed by somebody else while its snapshot was written: that one is worthless now, and a restart is due. */
 	if (machine->phase == PHASE_DUMPING)
-		machine->facts.restart_wanted = !machine->facts.delete_wanted;
+		machine->facts.restart_wanted = !machine->facts.delete_wanted && !machine->facts.stays_down;
 	if (machine->phase == PHASE_EVICTING)
 	{
 		(void) fault_hit(FAULT_EVICTED, NULL);

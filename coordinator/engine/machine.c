@@ -254,6 +254,9 @@ machine_act(Machine *machine, const FsmRow *row, const char *detail)
 		case ACTION_FETCH_IMAGE:
 			machine_fetch_image(machine);
 			break;
+		case ACTION_AWAIT:
+			machine_await(machine);
+			break;
 		case ACTION_CREATE:
 			machine_create(machine);
 			break;
@@ -376,6 +379,7 @@ machine_dispatch(Machine *machine, FsmEvent event, const char *detail)
 		evtimer_del(machine->idle_timer);
 	machine_settle_boot(machine, row->action == ACTION_WARN_SLOW);
 	engine_note_phase(machine->engine);
+	engine_settle_dependents(machine->engine, before, machine);
 	/* Settled before acting as well: an action may go on to the next phase at once, and this one was reached. */
 	machine_settle_waits(machine);
 	if (row->action == ACTION_FORGET)

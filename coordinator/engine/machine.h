@@ -7,6 +7,8 @@
  *   give_back.c   the memory of those that sleep
  *   wake.c        thaw
  *   hibernate.c   to disk and back
+ *   dependencies.c  what it depends on, and who waits for it
+ *   exit.c        what its restart policy says when it ends
  *   pressure.c    who goes to disk when the host's memory runs short
  *   drain.c       all of them to rest, before the host shuts down
  *   idle.c        when it is time to suspend, and why it is not
@@ -188,6 +190,15 @@ bool machine_dispatch(Machine *machine, FsmEvent event, const char *detail);
 void machine_save(Machine *machine);
 void machine_start_timer(struct event *timer, uint64_t delay_ms);
 struct json_t *machine_to_json(Machine *machine);
+
+/* dependencies.c */
+bool machine_must_wait(const Machine *machine);
+struct json_t *machine_waits_for_to_json(const Machine *machine); /* ["samples/db", …]; only of one that waits */
+void machine_await(Machine *machine); /* starts what it depends on and nobody has asked for */
+
+/* exit.c */
+/* Its first process has ended: decides by the restart policy what follows. Before EVENT_EXITED. */
+void machine_settle_exit(Machine *machine);
 
 /* lifecycle.c */
 void machine_fetch_image(Machine *machine);

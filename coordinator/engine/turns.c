@@ -89,7 +89,10 @@ machine_leave_turn(Machine *machine, TurnKind kind)
 void
 machine_create(Machine *machine)
 {
-	machine_wait_for_turn(machine, TURN_BOOT);
+	if (machine_must_wait(machine))
+		machine_dispatch(machine, EVENT_MUST_WAIT, NULL);
+	else
+		machine_wait_for_turn(machine, TURN_BOOT);
 }
 
 void

@@ -86,6 +86,7 @@ def test_drain(coordinator):
 
 @pytest.mark.parametrize("method, path, said", [
     ("DELETE", "apps/postgresql", "delete app samples/postgresql"),
+    ("DELETE", "machines/postgresql", "delete machine samples/postgresql"),
     ("DELETE", "volumes/pgdata", "delete volume samples/pgdata"),
     ("DELETE", "services/postgresql-access", "delete service samples/postgresql-access"),
     ("POST", "machines/postgresql/restart", "restart samples/postgresql"),

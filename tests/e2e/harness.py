@@ -284,8 +284,9 @@ class Coordinator:
             if self.process is None or self.process.poll() is not None:
                 self.process = None
                 self.start()
-            for app in self.json("app", "list", "--all-namespaces"):
-                self.cli("app", "delete", "--ns", app["namespace"], app["name"], "-y")
+            for machine in self.json("machine", "list", "--all-namespaces"):
+                kind = "app" if machine["app"] else "machine"
+                self.cli(kind, "delete", "--ns", machine["namespace"], machine["name"], "-y")
             for volume in self.json("volume", "list", "--all-namespaces"):
                 self.cli("volume", "rm", "--ns", volume["namespace"], volume["name"], "-y")
             left = [l for l in leftovers(self.prefix, self.root) if not self.expected(l)]

@@ -394,6 +394,12 @@ engine_delete_app(Engine *engine, const char *name_space, const char *name, Engi
 }
 
 void
+engine_delete_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
+{
+	change(engine, "delete machine", NULL, name_space, name, done, context);
+}
+
+void
 engine_delete_volume(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
 {
 	change(engine, "delete volume", NULL, name_space, name, done, context);

@@ -12,7 +12,7 @@
 
 #include "engine/fsm.h"
 
-#define FACTS_COMBINATIONS 32
+#define FACTS_COMBINATIONS 64
 
 static FsmFacts
 facts_of(unsigned bits)
@@ -21,7 +21,8 @@ facts_of(unsigned bits)
 					  .channel_open = bits & 2,
 					  .delete_wanted = bits & 4,
 					  .restart_wanted = bits & 8,
-					  .wake_wanted = bits & 16};
+					  .wake_wanted = bits & 16,
+					  .stays_down = bits & 32};
 }
 
 /* The row for an event in a phase, whatever the facts: the test fails where they make a difference. */
@@ -58,6 +59,7 @@ test_stop(void **state)
 	(void) state;
 	assert_row(PHASE_IDLE, EVENT_STOP, ACTION_TEAR_DOWN, PHASE_STOPPING);
 	assert_row(PHASE_PULLING_IMAGE, EVENT_STOP, ACTION_CANCEL_WORK, PHASE_STOPPING);
+	assert_row(PHASE_WAITING, EVENT_STOP, ACTION_TEAR_DOWN, PHASE_STOPPING);
 	assert_row(PHASE_CREATING, EVENT_STOP, ACTION_CANCEL_WORK, PHASE_STOPPING);
 	assert_row(PHASE_BOOTING, EVENT_STOP, ACTION_STOP_PROCESS, PHASE_STOPPING);
 	assert_row(PHASE_READY, EVENT_STOP, ACTION_STOP_PROCESS, PHASE_STOPPING);
@@ -80,7 +82,19 @@ test_stop(void **state)
 	assert_null(the_row(PHASE_DELETING, EVENT_STOP));
 }
 
-/* Wherever a first process can be, its end leads to a restart, or to the end of a stop. */
+static void
+assert_ends(Phase from)
+{
+	FsmFacts again = {0};
+	FsmFacts for_good = {.stays_down = true};
+
+	assert_int_equal(fsm_find(from, EVENT_EXITED, &again)->action, ACTION_SCHEDULE_RESTART);
+	assert_int_equal(fsm_find(from, EVENT_EXITED, &again)->to, PHASE_RESTARTING);
+	assert_int_equal(fsm_find(from, EVENT_EXITED, &for_good)->action, ACTION_TEAR_DOWN);
+	assert_int_equal(fsm_find(from, EVENT_EXITED, &for_good)->to, PHASE_STOPPING);
+}
+
+/* Wherever a first process can be, its end leads to a restart, or to what its policy says, or to the end of a stop. */
 static void
 test_exited(void **state)
 {
@@ -93,8 +107,8 @@ test_exited(void **state)
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(living) / sizeof(living[0]); i++)
-		assert_row(living[i], EVENT_EXITED, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING);
-	assert_row(PHASE_IDLE, EVENT_EXITED, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING);
+		assert_ends(living[i]);
+	assert_ends(PHASE_IDLE);
 	assert_row(PHASE_STOPPING, EVENT_EXITED, ACTION_TEAR_DOWN, PHASE_STOPPING);
 	for (size_t i = 0; i < sizeof(lifeless) / sizeof(lifeless[0]); i++)
 		assert_null(the_row(lifeless[i], EVENT_EXITED));
@@ -203,6 +217,29 @@ test_guards(void **state)
 	assert_int_equal(fsm_find(PHASE_STOPPING, EVENT_TORN_DOWN, &facts)->to, PHASE_CREATING);
 	facts.delete_wanted = true; /* who is to be deleted is not started again first */
 	assert_int_equal(fsm_find(PHASE_STOPPING, EVENT_TORN_DOWN, &facts)->to, PHASE_DELETING);
+}
+
+/* Who depends on others is made when they are ready, and nobody hurries it. */
+static void
+test_waiting(void **state)
+{
+	(void) state;
+	assert_row(PHASE_CREATING, EVENT_MUST_WAIT, ACTION_AWAIT, PHASE_WAITING);
+	assert_row(PHASE_WAITING, EVENT_DEPENDENCIES_READY, ACTION_CREATE, PHASE_CREATING);
+	assert_row(PHASE_WAITING, EVENT_WAKE, ACTION_NONE, PHASE_WAITING);
+	assert_row(PHASE_WAITING, EVENT_KNOCK, ACTION_NONE, PHASE_WAITING);
+	assert_null(the_row(PHASE_READY, EVENT_DEPENDENCIES_READY));
+	for (int phase = 0; phase < PHASE_COUNT; phase++)
+	{
+		bool up = phase >= PHASE_READY && phase <= PHASE_RESUMING;
+
+		assert_int_equal(fsm_phase_is_up((Phase) phase), up);
+	}
+	assert_false(fsm_phase_is_up(PHASE_BOOTING));
+	assert_true(fsm_phase_has_process(PHASE_BOOTING));
+	assert_true(fsm_phase_has_process(PHASE_SUSPENDED));
+	assert_false(fsm_phase_has_process(PHASE_HIBERNATED));
+	assert_false(fsm_phase_has_process(PHASE_WAITING));
 }
 
 static void
@@ -384,6 +421,7 @@ main(void)
 		cmocka_unit_test(test_a_suspend_that_fails_ends_in_ready),
 		cmocka_unit_test(test_only_the_last_look_lets_it_sleep),
 		cmocka_unit_test(test_guards),
+		cmocka_unit_test(test_waiting),
 		cmocka_unit_test(test_missing_row_is_null),
 		cmocka_unit_test(test_no_row_is_dead),
 		cmocka_unit_test(test_every_phase_is_reached_and_can_be_left),

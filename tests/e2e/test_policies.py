@@ -1,0 +1,113 @@
+"""What happens when a machine ends by itself, and in which order machines start."""
+
+import pytest
+
+import harness
+from harness import IMAGE, Failure, wait_until
+
+# As the harness sets it.
+RESTART_DELAY_MS = 100
+
+# Runs until it is asked to stop.
+FOREVER = 'trap "exit 0" INT TERM; sleep 1000 & wait'
+
+
+@pytest.fixture(scope="module")
+def own_host():
+    with harness.Coordinator(f"p{harness.os.getpid() % 100000:05d}", harness.subnet(1)) as coordinator:
+        yield coordinator
+
+
+def machine_yaml(name, script, *more, kind="machine"):
+    keys = "".join(f"  {key}\n" for key in more)
+    return f"{kind}:\n  name: {name}\n  image: {IMAGE}\n  command: [sh, -c, '{script}']\n  resources: {{memory: 64}}\n{keys}---\n"
+
+
+def get(host, name):
+    return host.json("machine", "get", name)
+
+
+def wait_for(host, name, condition):
+    return wait_until(lambda: f"{name}: {get(host, name)}", lambda: condition(get(host, name)) and get(host, name))
+
+
+def events_of(host, name):
+    return [(event["phase"], event["time-ms"]) for event in host.json("events", "--name", name)]
+
+
+def test_restart_policies(own_host):
+    own_host.deploy(
+        machine_yaml("always", "exit 0")
+        + machine_yaml("failing", "exit 3", "restart-policy: on-failure")
+        + machine_yaml("succeeding", "exit 0", "restart-policy: on-failure")
+        + machine_yaml("never", "exit 3", "restart-policy: never")
+        + machine_yaml("removed", "exit 3", "restart-policy: remove")
+    )
+    for name, status in (("succeeding", 0), ("never", 3)):
+        machine = wait_for(own_host, name, lambda machine: machine["phase"] == "stopped")
+        assert (machine["exit-status"], machine["restarts"]) == (status, 0)
+    for name, status in (("always", 0), ("failing", 3)):
+        machine = wait_for(own_host, name, lambda machine: machine["restarts"] >= 3)
+        assert machine["exit-status"] == status
+    wait_until("the one that is removed to be gone",
+               lambda: own_host.cli("machine", "get", "removed", check=False).returncode == 3)
+    # What was stopped for good is stopped after the others have come back again and again.
+    assert [phase for phase, _ in events_of(own_host, "never")].count("creating") == 1
+    # Each time it takes longer, at least (an event carries the loop's time, which is that of its last look at the clock).
+    waits, died = [], None
+    for phase, time_ms in events_of(own_host, "always"):
+        if phase == "restarting":
+            died = time_ms
+        elif phase == "creating" and died is not None:
+            waits.append(time_ms - died)
+    assert all(wait >= 0.8 * RESTART_DELAY_MS * 2 ** index for index, wait in enumerate(waits[:3])), waits
+    # The user can start one that has ended for good.
+    own_host.cli("machine", "wake", "never", check=False)
+    wait_until("the one that was woken to have ended again",
+               lambda: [phase for phase, _ in events_of(own_host, "never")].count("stopped") == 2)
+    for name in ("always", "failing", "succeeding", "never"):
+        own_host.cli("machine", "delete", name, "-y")
+
+
+def test_a_machine_that_ended_for_good_stays_so(own_host):
+    """Also when nobody looked: how it ended is not known then, but that it is not to be started again is."""
+    own_host.deploy(machine_yaml("once", FOREVER, "restart-policy: never")
+                    + machine_yaml("gone", FOREVER, "restart-policy: remove"))
+    for name in ("once", "gone"):
+        own_host.cli("machine", "wait", name, "--timeout", "60s")
+    pids = [get(own_host, name)["pid"] for name in ("once", "gone")]
+    own_host.kill()
+    for pid in pids:
+        harness.os.kill(pid, 9)
+    own_host.start()
+    wait_for(own_host, "once", lambda machine: machine["phase"] == "stopped")
+    wait_until("the other one to be gone", lambda: own_host.cli("machine", "get", "gone", check=False).returncode == 3)
+    own_host.cli("machine", "delete", "once", "-y")
+
+
+def test_depends_on(own_host):
+    waiting = machine_yaml("second", FOREVER, "depends-on: [{name: first}]")
+    # Nobody ever listens there, so the first one is never ready.
+    first = machine_yaml("first", FOREVER, "expose: {nobody: {port: 8000}}", kind="app")
+    own_host.deploy(waiting + first)
+    machine = wait_for(own_host, "second", lambda machine: machine["phase"] == "waiting")
+    assert machine["waits-for"] == ["default/first"]
+    assert get(own_host, "first")["phase"] in ("creating", "booting")
+    own_host.deploy(machine_yaml("first", FOREVER, kind="app"))
+    own_host.cli("machine", "wait", "second", "--timeout", "60s")
+    assert get(own_host, "second")["waits-for"] == []
+    ready = [time for phase, time in events_of(own_host, "first") if phase == "ready"][0]
+    assert [time for phase, time in events_of(own_host, "second") if phase == "booting"][0] >= ready
+
+    with pytest.raises(Failure) as refused:
+        own_host.deploy(machine_yaml("third", FOREVER, "depends-on: [{name: second}]")
+                        + machine_yaml("first", FOREVER, "depends-on: [{name: third}]", kind="app"))
+    assert ("deploy.yaml:1:1: machine.depends-on: these wait for each other: default/third → default/second → "
+            "default/first → default/third\n") in refused.value.errors
+    assert own_host.cli("machine", "get", "third", check=False).returncode == 3
+
+    assert "delete the app" in own_host.cli("machine", "delete", "first", "-y", check=False).stderr
+    assert "there is a machine" in own_host.cli("app", "delete", "second", "-y", check=False).stderr
+    own_host.cli("app", "delete", "first", "-y")
+    own_host.cli("machine", "delete", "second", "-y")
+    assert own_host.json("machine", "list") == []
