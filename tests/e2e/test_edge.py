@@ -17,7 +17,7 @@ from test_services import Server, free_port
 
 HTTP_SERVER = r"""
 use IO::Socket::INET;
-$SIG{TERM} = sub { exit 0 };
+$SIG{INT} = $SIG{TERM} = sub { exit 0 };
 my $listener = IO::Socket::INET->new(LocalPort => 8080, Listen => 16, ReuseAddr => 1) or die;
 while (my $client = $listener->accept) {
 	my %%header;
