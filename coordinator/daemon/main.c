@@ -7,13 +7,10 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "api/server.h"
@@ -21,6 +18,7 @@
 #include "base/fault.h"
 #include "base/job.h"
 #include "base/log.h"
+#include "base/service.h"
 #include "engine/engine.h"
 #include "host/swap.h"
 #include "model/settings.h"
@@ -138,27 +136,6 @@ raise_open_files(void)
 		limit.rlim_cur = limit.rlim_max;
 		(void) setrlimit(RLIMIT_NOFILE, &limit);
 	}
-}
-
-/* sd_notify(3)'s protocol, spoken without its library: one datagram to $NOTIFY_SOCKET. */
-static void
-notify_service_manager(const char *state)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	_cleanup_fd_ int fd = -1;
-	size_t length;
-
-	if (path == NULL || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof(address.sun_path))
-		return;
-	length = strlen(path);
-	memcpy(address.sun_path, path, length);
-	if (address.sun_path[0] == '@')
-		address.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0)
-		(void) sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *) &address,
-					  (socklen_t) (offsetof(struct sockaddr_un, sun_path) + length));
 }
 
 static void
@@ -280,11 +257,11 @@ run(struct event_base *loop, const Settings *settings)
 	snprintf(swap.record_path, sizeof(swap.record_path), "%s/zram", settings->run_directory);
 	start_zram(loop, &swap);
 	log_info("ready", "version", LTTLE_VERSION, "socket", settings->socket_path, "state", settings->state_directory);
-	notify_service_manager("READY=1");
+	service_notify("READY=1");
 
 	event_base_dispatch(loop);
 
-	notify_service_manager("STOPPING=1");
+	service_notify("STOPPING=1");
 	api_server_free(api);
 	engine_free(engine);
 	stop_zram(&swap);
@@ -317,6 +294,7 @@ main(int argc, char **argv)
 	log_set_level(settings.log_level);
 	umask(022);
 	fault_start();
+	service_receive_fds();
 	raise_open_files();
 	signal(SIGPIPE, SIG_IGN);
 	loop = event_base_new();

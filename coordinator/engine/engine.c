@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/service.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
 #include "host/manifest.h"
@@ -432,6 +433,7 @@ engine_start(struct event_base *loop, const Settings *settings, Engine **ret_eng
 	}
 	for (Machine *machine = engine->machines; machine != NULL; machine = machine->next)
 		engine_adopt(machine);
+	service_end_unclaimed();
 	/* Only now: who is killed before has not seen them all. */
 	result = engine_compare_boot(engine, true, err);
 	if (result < 0)

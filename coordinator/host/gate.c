@@ -309,7 +309,7 @@ gate_leave(Gate *gate)
 	if (gate == NULL)
 		return;
 	gate_silence(gate);
-	gate_stubs_close(&gate->stubs);
+	gate_stubs_leave(&gate->stubs);
 	gate_tap_close(&gate->tap);
 	gate_frames_clear(&gate->frames);
 	gate_plan_clear(&gate->plan);
@@ -329,6 +329,7 @@ gate_free(Gate *gate)
 	/* A table that could not be removed ends with the namespace, so there is nothing to do about it. */
 	if (gate->namespace_fd < 0 || nft_run(gate->namespace_fd, gate_table_script_remove, NULL) < 0)
 		gate_silence(gate);
+	gate_stubs_close(&gate->stubs);
 	gate_leave(gate);
 }
 
@@ -358,7 +359,7 @@ gate_set_up(Gate *gate, const GateSpec *spec, const SocketSet *sockets, Error *e
 	if (result == 0 && sockets != NULL)
 		result = gate_stubs_admit(sockets, err);
 	if (result == 0)
-		result = gate_stubs_open(gate->namespace_fd, &gate->plan, !gate->plain, &gate->stubs, err);
+		result = gate_stubs_open(gate->namespace_fd, gate->host_link, &gate->plan, !gate->plain, &gate->stubs, err);
 	if (result == 0)
 		result = gate_open_door(gate, err);
 	return result;
@@ -389,7 +390,8 @@ gate_close(const GateSpec *spec, const SocketSet *sockets, Gate **ret_gate, Erro
 	if (result < 0)
 	{
 		/* With a server the machine goes on running, so nothing may be in its way. Without one its clients are better
-		 * off unheard than refused. */
+		 * off unheard than refused, and a server that starts in its place finds the port free. */
+		gate_stubs_close(&gate->stubs);
 		if (sockets != NULL)
 			gate_free(gate);
 		else

@@ -11,8 +11,9 @@
  * tcp_migrate_req=1. A connection that waits there and has sent data knocks; it is handed to the restored server by
  * closing the stub. A bare probe knocks nowhere.
  *
- * When the coordinator dies, its stubs die with it, and the connections that waited there get a reset, as from a server
- * that crashed; everybody else is served by the next coordinator.
+ * When the coordinator dies, the service manager keeps the stubs (base/service.h), and the next coordinator takes them
+ * over with whoever waits there. Without a service manager they die with it, and the connections that waited there get
+ * a reset, as from a server that crashed; everybody else is served by the next coordinator.
  */
 #ifndef HOST_GATE_H
 #define HOST_GATE_H

@@ -3,15 +3,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/service.h"
 #include "base/text.h"
 #include "host/netns.h"
 
@@ -72,7 +77,38 @@ typedef struct StubWork
 	const GatePlan *plan;
 	bool defer;
 	GateStubs stubs;
+	ino_t namespace_number;
 } StubWork;
+
+typedef struct StubPlace
+{
+	const GatePort *port;
+	ino_t namespace_number;
+} StubPlace;
+
+/* Whether a kept stub is at this port, and in this namespace: the machine may have had another one. */
+static bool
+stub_is_at(const void *context, int fd)
+{
+	const StubPlace *place = context;
+	const struct sockaddr_storage *wanted = &place->port->address;
+	struct sockaddr_storage address = {0};
+	socklen_t size = sizeof(address);
+	_cleanup_fd_ int namespace_fd = ioctl(fd, SIOCGSKNS);
+	struct stat namespace_status;
+	int only = 0;
+	socklen_t only_size = sizeof(only);
+
+	if (namespace_fd < 0 || fstat(namespace_fd, &namespace_status) < 0 ||
+		namespace_status.st_ino != place->namespace_number)
+		return false;
+	if (getsockname(fd, (struct sockaddr *) &address, &size) < 0 || address.ss_family != wanted->ss_family)
+		return false;
+	if (address.ss_family == AF_INET6 &&
+		(getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &only_size) < 0 || (only != 0) != place->port->v6_only))
+		return false;
+	return socket_same_peer(&address, wanted);
+}
 
 static int
 open_here(void *context, Error *err)
@@ -82,19 +118,37 @@ open_here(void *context, Error *err)
 
 	for (size_t i = 0; result == 0 && i < work->plan->port_count; i++)
 	{
-		result = stub_open(&work->plan->ports[i], work->defer, &work->stubs.fds[i], err);
+		const StubPlace place = {.port = &work->plan->ports[i], .namespace_number = work->namespace_number};
+		int fd = service_take_fd(work->stubs.kept_name, stub_is_at, &place);
+
+		if (fd < 0)
+		{
+			result = stub_open(&work->plan->ports[i], work->defer, &fd, err);
+			if (result == 0)
+				service_keep_fd(work->stubs.kept_name, fd);
+		}
 		if (result == 0)
-			work->stubs.count++;
+			work->stubs.fds[work->stubs.count++] = fd;
 	}
 	return result;
 }
 
 int
-gate_stubs_open(int namespace_fd, const GatePlan *plan, bool defer, GateStubs *ret_stubs, Error *err)
+gate_stubs_open(int namespace_fd, const char *host_link, const GatePlan *plan, bool defer, GateStubs *ret_stubs,
+				Error *err)
 {
 	StubWork work = {.plan = plan, .defer = defer, .stubs.fds = memory_allocate((plan->port_count + 1) * sizeof(int))};
-	int result = netns_run(namespace_fd, open_here, &work, err);
+	struct stat status;
+	int result;
 
+	snprintf(work.stubs.kept_name, sizeof(work.stubs.kept_name), "stub-%s", host_link);
+	if (fstat(namespace_fd, &status) < 0)
+		result = error_set_errno(err, errno, "network namespace of %s", host_link);
+	else
+	{
+		work.namespace_number = status.st_ino;
+		result = netns_run(namespace_fd, open_here, &work, err);
+	}
 	if (result < 0)
 	{
 		gate_stubs_close(&work.stubs);
@@ -174,14 +228,30 @@ gate_stubs_drain(const GateStubs *stubs, int diag_fd)
 	return drained;
 }
 
+static void
+let_go(GateStubs *stubs)
+{
+	for (size_t i = 0; i < stubs->count; i++)
+		close(stubs->fds[i]);
+	free(stubs->fds);
+	*stubs = (GateStubs){0};
+}
+
 void
 gate_stubs_close(GateStubs *stubs)
 {
+	if (stubs->count > 0)
+		service_forget_fds(stubs->kept_name);
 	for (size_t i = 0; i < stubs->count; i++)
-	{
 		shutdown(stubs->fds[i], SHUT_RDWR);
-		close(stubs->fds[i]);
-	}
-	free(stubs->fds);
-	*stubs = (GateStubs){0};
+	let_go(stubs);
+}
+
+void
+gate_stubs_leave(GateStubs *stubs)
+{
+	if (service_is_managed())
+		let_go(stubs);
+	else
+		gate_stubs_close(stubs);
 }

@@ -16,15 +16,20 @@ typedef struct GateStubs
 {
 	int *fds;
 	size_t count;
+	char kept_name[32]; /* under which the service manager keeps them over a coordinator's end */
 } GateStubs;
 
 /* Lets stubs and restored sockets in beside the machine's own listeners: SO_REUSEPORT, and owner 0:0, since the kernel
  * asks that the owners of a shared port be the same and CRIU makes its sockets as root. */
 int gate_stubs_admit(const SocketSet *sockets, Error *err) MUST_CHECK;
 
-/* Opens one stub for each port of the plan, with connections that move on when a listener closes (tcp_migrate_req).
- * defer: a connection is there when its client has spoken (TCP_DEFER_ACCEPT). */
-int gate_stubs_open(int namespace_fd, const GatePlan *plan, bool defer, GateStubs *ret_stubs, Error *err) MUST_CHECK;
+/*
+ * Opens one stub for each port of the plan, with connections that move on when a listener closes (tcp_migrate_req). One
+ * that the service manager has kept is taken, with those who wait at it. host_link: names the machine. defer: a
+ * connection is there when its client has spoken (TCP_DEFER_ACCEPT).
+ */
+int gate_stubs_open(int namespace_fd, const char *host_link, const GatePlan *plan, bool defer, GateStubs *ret_stubs,
+					Error *err) MUST_CHECK;
 
 /* Makes somebody else the stubs' owner, so that their server can share the ports. */
 int gate_stubs_give(const GateStubs *stubs, uid_t uid, gid_t gid, Error *err) MUST_CHECK;
@@ -53,5 +58,8 @@ void gate_ports_touch(int namespace_fd, const GatePlan *plan);
  * shutdown(2), so that a duplicate somewhere else does not keep the stub alive. Empties the list.
  */
 void gate_stubs_close(GateStubs *stubs);
+
+/* The coordinator ends: stubs that the service manager keeps go on to listen, others are closed. Empties the list. */
+void gate_stubs_leave(GateStubs *stubs);
 
 #endif

@@ -229,6 +229,7 @@ class Coordinator:
     # -- the daemon --
 
     program = LTTLED
+    descriptors = ()
 
     def wrapper(self):
         return os.environ.get("LTTLED_WRAPPER", "").split()
@@ -238,6 +239,7 @@ class Coordinator:
         self.process = subprocess.Popen(
             [*self.wrapper(), str(self.program), "--config", str(self.settings_file), "--foreground"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **environment},
+            pass_fds=self.descriptors,
         )
         log.close()
         self.record()

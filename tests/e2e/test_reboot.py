@@ -109,7 +109,8 @@ class Callers:
             thread.start()
 
     def call(self, address):
-        while not self.ended.is_set():
+        # A hundred a second, no flood: probes that fill the queue of a server's port do wake it.
+        while not self.ended.wait(0.01):
             try:
                 harness.tcp_connect(address).close()
             except OSError as error:
@@ -288,20 +289,21 @@ def test_a_regular_machine_waits_for_somebody_too(host):
     server = harness.Database.__new__(harness.Database)
     server.host, server.name, server.namespace = host, "plain", "samples"
     host.deploy(text[:start] + "  mode: regular\n" + text[end:])
+
+    def answer(statement):
+        """A regular machine is ready when its port is listened on, as PostgreSQL does before its recovery is over."""
+        try:
+            return server.query(statement)
+        except harness.psycopg2.OperationalError as error:
+            assert "the database system is starting up" in str(error)
+
     server.wait("ready")
+    wait_until("the server to accept connections", lambda: answer("SELECT 1"))
     server.query("CREATE TABLE kept AS SELECT 7 AS n")
     assert outcomes(drain(host, "0s")) == {"plain": "stopped"}
     host.stop()
     reboot(host)
     assert_nothing_runs(host, "stopped")
-
-    def answer():
-        """A regular machine is ready when its port is listened on, as PostgreSQL does before its recovery is over."""
-        try:
-            return server.query("SELECT n FROM kept")
-        except harness.psycopg2.OperationalError as error:
-            assert "the database system is starting up" in str(error)
-
-    assert wait_until("the server to accept connections", answer) == [(7,)]
+    assert wait_until("the server to accept connections", lambda: answer("SELECT n FROM kept")) == [(7,)]
     assert server.phase() == "ready"
     server.delete()

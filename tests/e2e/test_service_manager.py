@@ -1,0 +1,157 @@
+"""
+What lttled and its service manager do together, with a service manager that speaks systemd's protocol: readiness, and
+stub listeners that outlive a coordinator which is killed or started anew.
+"""
+
+import fcntl
+import os
+import signal
+import socket
+import struct
+import threading
+
+import harness
+import pytest
+from harness import wait_until
+
+
+class ServiceManager:
+    """$NOTIFY_SOCKET's other end, with a descriptor store."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.states = []
+        self.kept = []
+        self.thread = threading.Thread(target=self.listen)
+        self.thread.start()
+
+    def listen(self):
+        while True:
+            text, descriptors, _, _ = socket.recv_fds(self.socket, 4096, 16)
+            lines = dict(line.split("=", 1) for line in text.decode().splitlines())
+            if not lines:
+                return
+            self.states.append(lines)
+            if lines.get("FDSTORE") == "1":
+                for descriptor in descriptors:
+                    self.kept.append((lines["FDNAME"], fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 100)))
+                    os.close(descriptor)
+            elif lines.get("FDSTOREREMOVE") == "1":
+                for kept in [kept for kept in self.kept if kept[0] == lines["FDNAME"]]:
+                    self.kept.remove(kept)
+                    os.close(kept[1])
+
+    def has_said(self, key):
+        return any(key in lines for lines in self.states)
+
+    def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.socket.close()
+        for _, descriptor in self.kept:
+            os.close(descriptor)
+
+
+class Service(harness.Coordinator):
+    """lttled as systemd starts it: told where to say that it is ready, and given what was kept, from descriptor 3 on."""
+
+    manager = None
+
+    def wrapper(self):
+        kept = list(self.manager.kept)
+        moves = "".join(f"exec {3 + i}<&{descriptor} {descriptor}<&-\n" for i, (_, descriptor) in enumerate(kept))
+        names = ":".join(name for name, _ in kept)
+        listening = f"export LISTEN_PID=$$ LISTEN_FDS={len(kept)} LISTEN_FDNAMES={names}\n" if kept else ""
+        return [*super().wrapper(), "bash", "-c", f'{moves}{listening}exec "$@"', "lttled"]
+
+    def start(self, **environment):
+        if self.manager is None:
+            self.manager = ServiceManager(self.root / "notify")
+        self.manager.states.clear()
+        self.descriptors = [descriptor for _, descriptor in self.manager.kept]
+        return super().start(NOTIFY_SOCKET=self.manager.path, **environment)
+
+    def close(self):
+        try:
+            return super().close()
+        finally:
+            self.manager.close()
+
+
+@pytest.fixture(scope="module")
+def service():
+    with Service(f"v{os.getpid() % 100000:05d}", harness.subnet(1)) as coordinator:
+        yield coordinator
+
+
+@pytest.fixture(scope="module")
+def server(service):
+    database = harness.Database(service, "kept", timeout="1s")
+    yield database
+    database.delete()
+
+
+def hibernate(server):
+    server.wait("suspended")
+    server.host.cli("machine", "hibernate", "--ns", server.namespace, server.name)
+    server.wait("hibernated")
+
+
+def call(address):
+    """A new client that has said who it is, and waits."""
+    client = harness.tcp_connect(address)
+    body = struct.pack("!I", 196608) + b"user\0user\0database\0db\0\0"
+    client.sendall(struct.pack("!I", len(body) + 4) + body)
+    return client
+
+
+def assert_served(client):
+    client.settimeout(harness.DEADLINE)
+    assert client.recv(1) == b"R", "not the server's question for a password"
+    client.close()
+
+
+def test_it_says_when_it_is_ready_and_when_it_ends(service):
+    assert service.manager.has_said("READY")
+    assert not service.manager.has_said("STOPPING")
+    service.stop()
+    wait_until("it to say that it ends", lambda: service.manager.has_said("STOPPING"))
+    service.start()
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
+def test_who_waits_at_a_machine_on_disk_outlives_the_coordinator(service, server, signal_number):
+    address = server.address
+    session = server.connect()
+    hibernate(server)
+    wait_until("a stub of each family to be kept", lambda: len(service.manager.kept) == 2)
+    clients = []
+    if signal_number == signal.SIGKILL:
+        service.process.send_signal(signal.SIGSTOP)
+        clients.append(call(address))
+    service.stop(signal_number)
+    clients.append(call(address))
+    service.start()
+    for client in clients:
+        assert_served(client)
+    assert harness.rows(session, "SELECT 1") == [(1,)]
+    session.close()
+    assert server.get()["last-error"] is None
+    wait_until("nothing to be kept for a machine that runs", lambda: service.manager.kept == [])
+
+
+def test_what_nobody_claims_is_ended(service):
+    """A stub of a machine that needs none any more must not take clients from its server."""
+    service.stop()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        waiting = socket.create_connection(listener.getsockname())
+        service.manager.kept.append(("stub-nobody", fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, 100)))
+        service.start()
+        assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 0
+        with pytest.raises(ConnectionResetError):
+            waiting.recv(1)
+        waiting.close()
+    # As systemd does when a descriptor hangs up.
+    os.close(service.manager.kept.pop()[1])
