@@ -25,8 +25,10 @@ typedef struct WatchedMachine
 	WatchState state;
 	char phase[24]; /* empty: not known yet */
 	char reason[160];
-	char shown[24];	   /* the phase that was shown last */
-	uint64_t since_ns; /* of the phase, as we have heard */
+	char shown[24];		/* the phase that was shown last */
+	uint64_t since_ns;	/* of the phase, as we have heard */
+	uint64_t booted_ms; /* when its first process began, milliseconds of the epoch; 0: not known */
+	uint64_t steady_ms; /* it is ready, and counts as that from then on; 0: it is not */
 	unsigned restarts;
 } WatchedMachine;
 

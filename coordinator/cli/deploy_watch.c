@@ -21,6 +21,9 @@
 /* A server may crash once and come; one that ends so often before it is ready does not. */
 #define MOST_RESTARTS 3
 
+/* A machine without services is ready when it runs: only after so long does that say that it has not ended at once. */
+#define STEADY_MS 1000
+
 /* ---- what is watched ---- */
 
 static bool
@@ -124,7 +127,8 @@ watch_judge(DeployWatch *watch, WatchedMachine *machine)
 {
 	const char *phase = machine->phase;
 
-	if (strcmp(phase, "ready") == 0 || strcmp(phase, "suspended") == 0 || strcmp(phase, "hibernated") == 0)
+	if ((machine->steady_ms != 0 && clock_realtime_ms() >= machine->steady_ms) || strcmp(phase, "suspended") == 0 ||
+		strcmp(phase, "hibernated") == 0)
 		watch_settle(watch, machine, WATCH_DONE);
 	else if (strcmp(phase, "stopped") == 0)
 		watch_judge_stopped(watch, machine);
@@ -132,12 +136,19 @@ watch_judge(DeployWatch *watch, WatchedMachine *machine)
 		watch_fail(watch, machine);
 }
 
-/* A machine or an event of it. */
+/* A machine or an event of it; time: the key that says when it came into its phase. */
 static void
-watch_take(DeployWatch *watch, WatchedMachine *machine, const json_t *object)
+watch_take(DeployWatch *watch, WatchedMachine *machine, const json_t *object, const char *time)
 {
+	uint64_t since_ms = (uint64_t) member_number(object, time);
+
 	if (machine->state != WATCH_WAITING)
 		return;
+	machine->steady_ms = 0;
+	if (strcmp(member_text(object, "phase"), "booting") == 0)
+		machine->booted_ms = since_ms;
+	else if (strcmp(member_text(object, "phase"), "ready") == 0)
+		machine->steady_ms = (machine->booted_ms != 0 ? machine->booted_ms : since_ms) + STEADY_MS;
 	text_copy(machine->phase, sizeof(machine->phase), member_text(object, "phase"));
 	text_copy(machine->reason, sizeof(machine->reason), member_text(object, "reason"));
 	machine->since_ns = clock_monotonic_ns();
@@ -166,7 +177,7 @@ watch_look(DeployWatch *watch)
 			continue;
 		if (strcmp(member_text(watched->result, "action"), "created") == 0)
 			watched->restarts = (unsigned) member_number(machine, "restarts");
-		watch_take(watch, watched, machine);
+		watch_take(watch, watched, machine, "since-ms");
 	}
 	json_decref(machines);
 	for (size_t i = 0; i < watch->count; i++)
@@ -191,26 +202,50 @@ watch_take_line(DeployWatch *watch, const char *line)
 	if (machine != NULL)
 	{
 		machine->restarts += strcmp(member_text(event, "phase"), "restarting") == 0;
-		watch_take(watch, machine, event);
+		watch_take(watch, machine, event, "time-ms");
 	}
 	json_decref(event);
+}
+
+/* Judges those again that are ready for long enough now. Returns how long until the next one is, at most a second. */
+static uint64_t
+watch_settle_steady(DeployWatch *watch)
+{
+	uint64_t now_ms = clock_realtime_ms();
+	uint64_t next_ms = 1000;
+
+	for (size_t i = 0; i < watch->count; i++)
+	{
+		WatchedMachine *machine = &watch->machines[i];
+
+		if (machine->state != WATCH_WAITING || machine->steady_ms == 0)
+			continue;
+		if (now_ms >= machine->steady_ms)
+			watch_judge(watch, machine);
+		else if (machine->steady_ms - now_ms < next_ms)
+			next_ms = machine->steady_ms - now_ms;
+	}
+	return next_ms;
 }
 
 static int
 watch_follow(DeployWatch *watch, LineStream *stream, uint64_t deadline_ns)
 {
-	while (watch->waiting > 0)
+	for (;;)
 	{
 		uint64_t now_ns = clock_monotonic_ns();
 		uint64_t left_ms = deadline_ns > now_ns ? (deadline_ns - now_ns) / NS_PER_MS + 1 : 0;
+		uint64_t next_ms = watch_settle_steady(watch);
 		const char *line;
 		Error error;
 		int result;
 
+		if (watch->waiting == 0)
+			return watch->failed > 0 ? EXIT_CODE_FAILURE : EXIT_CODE_OK;
 		if (left_ms == 0)
 			return EXIT_CODE_TIMED_OUT;
 		deploy_progress_draw(watch);
-		result = line_stream_next(stream, left_ms < 1000 ? (int) left_ms : 1000, &line, &error);
+		result = line_stream_next(stream, (int) (left_ms < next_ms ? left_ms : next_ms), &line, &error);
 		if (result > 0)
 			watch_take_line(watch, line);
 		else if (result == 0)
@@ -225,7 +260,6 @@ watch_follow(DeployWatch *watch, LineStream *stream, uint64_t deadline_ns)
 			return api_report_connection(&error);
 		}
 	}
-	return watch->failed > 0 ? EXIT_CODE_FAILURE : EXIT_CODE_OK;
 }
 
 static void
