@@ -283,6 +283,8 @@ void machine_judge_plain(Machine *machine, unsigned connected, uint64_t silent_m
 bool machine_notices_listening(const Machine *machine);
 void machine_begin_strategy(Machine *machine);
 void machine_look_for_listening(Machine *machine);
+/* The services have changed: one that boots may be ready by the new ones. */
+void machine_review_listening(Machine *machine);
 void machine_end_strategy(Machine *machine);
 
 /* flash.c */

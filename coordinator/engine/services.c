@@ -62,11 +62,21 @@ machine_list_ports(const Machine *machine, size_t *ret_count)
 	return ports;
 }
 
+static void
+service_review_target(Engine *engine, const ServiceSpec *spec)
+{
+	Machine *machine = engine_find_machine(engine, spec->target_name_space, spec->target_name);
+
+	if (machine != NULL)
+		machine_review_listening(machine);
+}
+
 void
 engine_service_changed(Engine *engine, const ServiceSpec *spec)
 {
 	log_debug("service", "namespace", spec->name_space, "service", spec->name);
 	reach_note_change(engine->reach);
+	service_review_target(engine, spec);
 }
 
 void
@@ -74,6 +84,7 @@ engine_service_removed(Engine *engine, const ServiceSpec *spec)
 {
 	log_debug("service removed", "namespace", spec->name_space, "service", spec->name);
 	reach_note_change(engine->reach);
+	service_review_target(engine, spec);
 }
 
 static EngineService *

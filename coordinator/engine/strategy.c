@@ -140,6 +140,17 @@ machine_look_for_listening(Machine *machine)
 }
 
 void
+machine_review_listening(Machine *machine)
+{
+	if (machine->phase != PHASE_BOOTING)
+		return;
+	if (machine_notices_listening(machine))
+		machine_look_for_listening(machine);
+	else if (machine->spec.mode == MODE_REGULAR)
+		machine_note_listening(machine, NULL, 0);
+}
+
+void
 machine_begin_strategy(Machine *machine)
 {
 	bool at_once = machine->spec.mode == MODE_REGULAR ? machine_next_service(machine, NULL) == NULL
