@@ -116,7 +116,7 @@ deploy_changes_volume_of(const Deployment *deployment, const AppSpec *spec)
 	{
 		const DeployStep *step = &deployment->steps[i];
 
-		if (step->resource->kind != RESOURCE_VOLUME || step->volume == NULL || step->changes.count == 0)
+		if (step->resource->kind != RESOURCE_VOLUME || step->volume == NULL || !step->changes.needs_restart)
 			continue;
 		for (size_t k = 0; k < spec->volume_count; k++)
 		{
@@ -136,7 +136,11 @@ deploy_apply(Deployment *deployment)
 	for (size_t i = 0; i < deployment->set.count; i++)
 	{
 		if (deployment->steps[i].resource->kind == RESOURCE_VOLUME)
+		{
 			engine_add_volume(engine, &deployment->steps[i].resource->volume);
+			if (deployment->steps[i].changes.count > 0)
+				engine_grow_volume(engine, &deployment->steps[i].resource->volume);
+		}
 		else if (deployment->steps[i].resource->kind == RESOURCE_SERVICE)
 			engine_put_service(engine, &deployment->steps[i].resource->service);
 	}

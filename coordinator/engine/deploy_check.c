@@ -24,10 +24,12 @@ deploy_complain(Deployment *deployment, const Resource *resource, const SourceMa
 	diagnostic_list_add(&deployment->diagnostics, &diagnostic);
 }
 
-static bool
-deploy_has_volume(void *context, const char *name_space, const char *name)
+static const VolumeSpec *
+deploy_find_volume(void *context, const char *name_space, const char *name)
 {
-	return engine_find_volume(context, name_space, name) != NULL;
+	const EngineVolume *volume = engine_find_volume(context, name_space, name);
+
+	return volume == NULL ? NULL : &volume->spec;
 }
 
 static bool
@@ -46,10 +48,10 @@ deploy_check_volume(Deployment *deployment, DeployStep *step)
 	if (step->volume == NULL)
 		return;
 	size_format(step->volume->spec.size_bytes, size);
-	if (spec->size_bytes != step->volume->spec.size_bytes)
+	if (spec->size_bytes < step->volume->spec.size_bytes)
 		deploy_complain(deployment, step->resource, NULL, "size",
-						"volume %s/%s exists with %s; the size of a volume cannot be changed", spec->name_space,
-						spec->name, size);
+						"volume %s/%s exists with %s; a volume can grow, but not shrink", spec->name_space, spec->name,
+						size);
 	volume_spec_compare(&step->volume->spec, spec, &step->changes);
 }
 
@@ -228,7 +230,7 @@ int
 deploy_check(Deployment *deployment, const char *text, size_t size)
 {
 	DeployedResources deployed = {
-		.context = deployment->engine, .has_volume = deploy_has_volume, .has_machine = deploy_has_machine};
+		.context = deployment->engine, .find_volume = deploy_find_volume, .has_machine = deploy_has_machine};
 	int result = resource_set_parse(text, size, &deployment->set, &deployment->diagnostics);
 
 	if (result < 0)

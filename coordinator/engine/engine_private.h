@@ -94,6 +94,8 @@ void engine_forget_pressure(Engine *engine); /* after the machines */
 void engine_end_reclaims(Engine *engine);	 /* the same */
 /* dependencies.c: a machine has another phase than before; those that waited for it go on. */
 void engine_settle_dependents(Engine *engine, Phase before, const Machine *machine);
+/* volumes.c: a volume that is in use becomes as large as its spec says; others do when they are used next. */
+void engine_grow_volume(Engine *engine, const VolumeSpec *spec);
 /* drain.c */
 void engine_note_phase(Engine *engine);								/* a machine is in another phase */
 int engine_check_open(const Engine *engine, Error *err) MUST_CHECK; /* -EBUSY while the host is drained */

@@ -158,6 +158,11 @@ create_volumes(const Machine *machine, Error *err)
 			return error_set(err, -ENOENT, "volume %s/%s: does not exist", mount->name_space, mount->name);
 		volume_plan(&machine->engine->layout, mount->name_space, mount->name, &host);
 		result = access(host.image_path, F_OK) == 0 ? 0 : volume_create(&host, volume->spec.size_bytes, err);
+		/* One that others use, and that cannot grow in use here, is as large as it is. */
+		if (result == 0)
+			result = volume_grow(&host, volume->spec.size_bytes, err);
+		if (result == -EBUSY)
+			result = 0;
 		if (result == 0)
 			result = volume_mount(&host, machine->image_config.uid, machine->image_config.gid,
 								  volume->spec.mode == VOLUME_READ_ONLY, err);

@@ -41,8 +41,8 @@ volume_plan(const HostLayout *layout, const char *name_space, const char *name, 
 	snprintf(ret_volume->data_path, sizeof(ret_volume->data_path), "%s/data", ret_volume->mount_path);
 }
 
-/* "namespace/name", the last two parts of the path. */
-static const char *
+/* The last two parts of the path. */
+const char *
 volume_label(const HostVolume *volume)
 {
 	const char *label = volume->mount_path;
@@ -288,11 +288,13 @@ volume_unmount(const HostVolume *volume, Error *err)
 int
 volume_remove(const HostVolume *volume, Error *err)
 {
-	char pending[sizeof(volume->image_path) + sizeof(NEW_SUFFIX)];
+	char pending[sizeof(volume->image_path) + sizeof(".growing")];
 	int result = volume_unmount(volume, err);
 
 	if (result < 0)
 		return result;
+	snprintf(pending, sizeof(pending), "%s.growing", volume->image_path);
+	(void) unlink(pending);
 	snprintf(pending, sizeof(pending), "%s" NEW_SUFFIX, volume->image_path);
 	if ((unlink(volume->image_path) < 0 && errno != ENOENT) || (unlink(pending) < 0 && errno != ENOENT) ||
 		(rmdir(volume->mount_path) < 0 && errno != ENOENT))

@@ -36,6 +36,15 @@ void volume_plan(const HostLayout *layout, const char *name_space, const char *n
  * -EEXIST when there is one; -EINVAL below 16 MiB. Runs programs: for a job's child. */
 int volume_create(const HostVolume *volume, uint64_t size_bytes, Error *err) MUST_CHECK;
 
+/*
+ * Makes it at least so large, mounted or not; large enough is no error. What was cut off is ended. -EBUSY when it is
+ * mounted and cannot grow like that here: then it can once it is unmounted. Runs programs: for a job's child.
+ */
+int volume_grow(const HostVolume *volume, uint64_t size_bytes, Error *err) MUST_CHECK;
+
+/* "namespace/name", for messages. */
+const char *volume_label(const HostVolume *volume);
+
 /* Attaches and mounts it (idempotent), makes data/ with this owner and mode 0700 when it isn't there. The loop device
  * is attached with autoclear, so that unmounting frees it. read_only mounts it ro. For a job's child. */
 int volume_mount(const HostVolume *volume, uid_t owner, gid_t group, bool read_only, Error *err) MUST_CHECK;

@@ -94,13 +94,16 @@ static void
 check_use(const Mention *first, const Mention *use, const DeployedResources *deployed, DiagnosticList *diagnostics)
 {
 	const VolumeMount *mount = &use->app->volumes[use->place];
-	const Mention *owner = first->volume == NULL ? NULL : first + 1;
+	const Mention *owner = first->volume == NULL ? first : first + 1;
+	const VolumeSpec *volume = first->volume != NULL
+								   ? first->volume
+								   : deployed->find_volume(deployed->context, mount->name_space, mount->name);
 	char path[KEY_PATH_BYTES];
 
 	snprintf(path, sizeof(path), "%s.volumes[%zu].name", resource_kind_name(use->app->kind), use->place);
-	if (first->volume == NULL && !deployed->has_volume(deployed->context, mount->name_space, mount->name))
+	if (volume == NULL)
 		diagnostic_add(diagnostics, mount->mark, path, "volume %s is neither in this file nor deployed", use->key);
-	if (owner != NULL && owner != use && first->volume->mode == VOLUME_WRITEABLE)
+	else if (owner != use && volume->mode == VOLUME_WRITEABLE)
 		diagnostic_add(diagnostics, mount->mark, path,
 					   "volume %s is writeable and mounted by %s %s/%s already; only one may write to it", use->key,
 					   resource_kind_name(owner->app->kind), owner->app->name_space, owner->app->name);

@@ -288,8 +288,8 @@ void resource_set_clear(ResourceSet *set);
 typedef struct DeployedResources
 {
 	void *context;
-	bool (*has_volume)(void *context, const char *name_space, const char *name);
-	bool (*has_machine)(void *context, const char *name_space, const char *name); /* or app */
+	const VolumeSpec *(*find_volume)(void *context, const char *name_space, const char *name); /* NULL: none */
+	bool (*has_machine)(void *context, const char *name_space, const char *name);			   /* or app */
 } DeployedResources;
 
 /*

@@ -111,3 +111,49 @@ def test_depends_on(own_host):
     own_host.cli("app", "delete", "first", "-y")
     own_host.cli("machine", "delete", "second", "-y")
     assert own_host.json("machine", "list") == []
+
+
+def volume_yaml(name, size, mode="writeable"):
+    return f"volume: {{name: {name}, size: {size}, mode: {mode}}}\n---\n"
+
+
+def inside(host, name, command, check=True):
+    return host.cli("machine", "exec", name, "sh", "-c", command, check=check)
+
+
+def mib_of(host, name, path):
+    return int(inside(host, name, f"df --output=size -m {path} | tail -n 1").stdout)
+
+
+def test_a_volume_grows_and_does_not_shrink(own_host):
+    machine = machine_yaml("writer", FOREVER, "volumes: [{name: data, path: /data}]")
+    own_host.deploy(volume_yaml("data", "32Mi") + machine)
+    own_host.cli("machine", "wait", "writer", "--timeout", "60s")
+    inside(own_host, "writer", "echo kept > /data/file")
+    before = mib_of(own_host, "writer", "/data")
+    assert "changed: size: 32Mi → 96Mi" in own_host.deploy(volume_yaml("data", "96Mi"))
+
+    def has_grown():
+        done = inside(own_host, "writer", "df --output=size -m /data | tail -n 1", check=False)
+        return done.returncode == 0 and int(done.stdout) > before + 48
+
+    wait_until(lambda: f"the volume to have grown: {get(own_host, 'writer')}", has_grown)
+    assert inside(own_host, "writer", "cat /data/file").stdout == "kept\n"
+    with pytest.raises(Failure) as refused:
+        own_host.deploy(volume_yaml("data", "32Mi"))
+    assert "volume.size: volume default/data exists with 96Mi; a volume can grow, but not shrink" in refused.value.errors
+
+    # What was written is read by any number of machines, and not written again.
+    own_host.cli("machine", "delete", "writer", "-y")
+    readers = "".join(machine_yaml(name, FOREVER, "volumes: [{name: data, path: /data}]") for name in ("one", "two"))
+    with pytest.raises(Failure) as refused:
+        own_host.deploy(readers)
+    assert "a writeable volume belongs to one" in refused.value.errors or "only one may write" in refused.value.errors
+    own_host.deploy(volume_yaml("data", "96Mi", "read-only") + readers)
+    for name in ("one", "two"):
+        own_host.cli("machine", "wait", name, "--timeout", "60s")
+        assert inside(own_host, name, "cat /data/file").stdout == "kept\n"
+        assert "Read-only file system" in inside(own_host, name, "echo x > /data/file", check=False).stderr
+    for name in ("one", "two"):
+        own_host.cli("machine", "delete", name, "-y")
+    own_host.cli("volume", "rm", "data", "-y")

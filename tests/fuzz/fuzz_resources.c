@@ -87,6 +87,14 @@ is_there(void *context, const char *name_space, const char *name)
 	return (strlen(name_space) + strlen(name)) % 2 == 0;
 }
 
+static const VolumeSpec *
+find_volume(void *context, const char *name_space, const char *name)
+{
+	static const VolumeSpec volume;
+
+	return is_there(context, name_space, name) ? &volume : NULL;
+}
+
 static void
 check_diagnostics(const DiagnosticList *diagnostics)
 {
@@ -105,7 +113,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	ResourceSet set = {.count = 4711};
-	DeployedResources deployed = {.has_volume = is_there, .has_machine = is_there};
+	DeployedResources deployed = {.find_volume = find_volume, .has_machine = is_there};
 	DiagnosticList diagnostics = {0};
 
 	if (resource_set_parse((const char *) bytes, size, &set, &diagnostics) < 0)

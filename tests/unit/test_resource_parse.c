@@ -502,11 +502,22 @@ test_copy_is_deep(void **state)
 	free(text);
 }
 
-static bool
+static const VolumeSpec *
 exists_shared(void *context, const char *name_space, const char *name)
 {
+	static const VolumeSpec deployed = {.mode = VOLUME_WRITEABLE};
+
 	(*(unsigned *) context)++;
-	return strcmp(name_space, "default") == 0 && strcmp(name, "deployed") == 0;
+	return strcmp(name_space, "default") == 0 && strcmp(name, "deployed") == 0 ? &deployed : NULL;
+}
+
+static const VolumeSpec *
+no_volume(void *context, const char *name_space, const char *name)
+{
+	(void) context;
+	(void) name_space;
+	(void) name;
+	return NULL;
 }
 
 static bool
@@ -529,7 +540,7 @@ test_references_to_machines(void **state)
 								 "service: {name: t, target: {name: m, namespace: other, port: 1}, bind: tcp}\n"
 								 "---\n"
 								 "service: {name: a-x, target: {name: deployed, port: 1}, bind: tcp}\n");
-	DeployedResources deployed = {.has_volume = has_deployed, .has_machine = has_deployed};
+	DeployedResources deployed = {.find_volume = no_volume, .has_machine = has_deployed};
 	DiagnosticList diagnostics = {0};
 	char *complaints;
 
@@ -560,7 +571,7 @@ test_references(void **state)
 								 "  expose: {d: {port: 2}, c: {port: 1}}}\n");
 	DiagnosticList diagnostics = {0};
 	unsigned asked = 0;
-	DeployedResources deployed = {.context = &asked, .has_volume = exists_shared, .has_machine = has_deployed};
+	DeployedResources deployed = {.context = &asked, .find_volume = exists_shared, .has_machine = has_deployed};
 	char *complaints;
 
 	(void) state;
@@ -578,6 +589,16 @@ test_references(void **state)
 	set = parse_good("app: {name: a, image: i, volumes: [{name: deployed, path: /d}]}");
 	assert_int_equal(resource_set_check_references(&set, &deployed, &diagnostics), 0);
 	assert_int_equal(diagnostics.count, 0);
+	resource_set_clear(&set);
+	/* Two new ones cannot share what is deployed and writeable either. */
+	set = parse_good("app: {name: a, image: i, volumes: [{name: deployed, path: /d}]}\n---\n"
+					 "machine: {name: b, image: i, volumes: [{name: deployed, path: /d}]}");
+	assert_int_equal(resource_set_check_references(&set, &deployed, &diagnostics), -EINVAL);
+	complaints = complaints_of(&diagnostics);
+	assert_string_equal(complaints,
+						"f:3:40: machine.volumes[0].name: volume default/deployed is writeable and mounted by "
+						"app default/a already; only one may write to it");
+	free(complaints);
 	resource_set_clear(&set);
 }
 

@@ -306,6 +306,85 @@ test_size_is_a_limit(void **state)
 }
 
 /* A process that was killed between attaching and mounting leaves a device without autoclear at worst. */
+static uint64_t
+file_system_bytes(void)
+{
+	struct statvfs system;
+
+	assert_int_equal(statvfs(volume.mount_path, &system), 0);
+	return (uint64_t) system.f_blocks * system.f_frsize;
+}
+
+/* Larger while nothing is mounted; what is in it stays. */
+static void
+test_grows_while_it_rests(void **state)
+{
+	uint64_t before;
+	Error err = {0};
+
+	(void) state;
+	create_and_mount(32 * MIB);
+	write_file("a", "kept");
+	before = file_system_bytes();
+	check(volume_unmount(&volume, &err), &err);
+	check(volume_grow(&volume, 16 * MIB, &err), &err);
+	check(volume_grow(&volume, 96 * MIB, &err), &err);
+	check(volume_mount(&volume, 1234, 1235, false, &err), &err);
+	assert_true(file_system_bytes() > before + 48 * MIB);
+	assert_file("a", "kept");
+}
+
+/* One that was cut off has its file, and not yet its file system. */
+static void
+test_growth_that_was_cut_off_is_ended(void **state)
+{
+	char marker[500];
+	uint64_t before;
+	Error err = {0};
+
+	(void) state;
+	create_and_mount(32 * MIB);
+	before = file_system_bytes();
+	check(volume_unmount(&volume, &err), &err);
+	assert_int_equal(truncate(volume.image_path, 96 * MIB), 0);
+	snprintf(marker, sizeof(marker), "%s.growing", volume.image_path);
+	check(file_replace(marker, "", 0, 0600, &err), &err);
+	check(volume_grow(&volume, 96 * MIB, &err), &err);
+	assert_int_equal(access(marker, F_OK), -1);
+	check(volume_mount(&volume, 1234, 1235, false, &err), &err);
+	assert_true(file_system_bytes() > before + 48 * MIB);
+}
+
+/*
+ * In use: at once where the kernel lets this root do it (CAP_SYS_RESOURCE), else it is refused as busy, stays as it
+ * was, and grows when it is not in use.
+ */
+static void
+test_grows_in_use(void **state)
+{
+	uint64_t before;
+	Error err = {0};
+	int result;
+
+	(void) state;
+	create_and_mount(32 * MIB);
+	write_file("a", "kept");
+	before = file_system_bytes();
+	result = volume_grow(&volume, 96 * MIB, &err);
+	if (prctl(PR_CAPBSET_READ, 24) == 1)
+		check(result, &err);
+	else
+	{
+		assert_int_equal(result, -EBUSY);
+		assert_int_equal(file_system_bytes(), before);
+		check(volume_unmount(&volume, &err), &err);
+		check(volume_grow(&volume, 96 * MIB, &err), &err);
+		check(volume_mount(&volume, 1234, 1235, false, &err), &err);
+	}
+	assert_true(file_system_bytes() > before + 48 * MIB);
+	assert_file("a", "kept");
+}
+
 static void
 test_left_device_is_used_again(void **state)
 {
@@ -425,6 +504,9 @@ main(void)
 		with_volume(test_read_only),
 		with_volume(test_what_is_mounted_as_wanted_is_left_alone),
 		with_volume(test_size_is_a_limit),
+		with_volume(test_grows_while_it_rests),
+		with_volume(test_growth_that_was_cut_off_is_ended),
+		with_volume(test_grows_in_use),
 		with_volume(test_left_device_is_used_again),
 		with_volume(test_foreign_mount_is_refused),
 		with_volume(test_open_file_makes_it_busy),

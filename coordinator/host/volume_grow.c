@@ -1,0 +1,110 @@
+/*
+ * Making a volume larger. A file beside it says so from before the first change until the file system has its new size,
+ * so that what was cut off is gone on with.
+ *
+ * A mounted file system is resized as it is: file, loop device, ext4. The last step needs CAP_SYS_RESOURCE (ext4's
+ * EXT4_IOC_RESIZE_FS asks for it); a root that lacks it can do the same while nothing is mounted.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/process.h"
+#include "host/loop.h"
+#include "host/volume.h"
+
+#define BLOCK_BYTES		4096
+#define GROW_TIMEOUT_MS 120000
+#define GROWING_SUFFIX	".growing"
+
+/* e2fsck ends with status 1 when it has mended something: the second run says whether all is well. */
+static int
+check_file_system(const char *path, Error *err)
+{
+	const char *const argv[] = {"e2fsck", "-f", "-p", path, NULL};
+	int result = process_run(argv, GROW_TIMEOUT_MS, NULL, err);
+
+	return result == -EIO ? process_run(argv, GROW_TIMEOUT_MS, NULL, err) : result;
+}
+
+static int
+resize_file_system(const char *path, Error *err)
+{
+	const char *const argv[] = {"resize2fs", path, NULL};
+
+	return process_run(argv, GROW_TIMEOUT_MS, NULL, err);
+}
+
+static int
+grow_mounted(const HostVolume *volume, Error *err)
+{
+	_cleanup_fd_ int fd = -1;
+	struct stat status;
+	char device[32];
+
+	if (stat(volume->mount_path, &status) < 0)
+		return error_set_errno(err, errno, "%s", volume->mount_path);
+	snprintf(device, sizeof(device), "/dev/loop%u", minor(status.st_dev));
+	fd = open(device, O_RDWR | O_CLOEXEC);
+	if (fd < 0 || ioctl(fd, LOOP_SET_CAPACITY, 0) < 0)
+		return error_set_errno(err, errno, "%s: size", device);
+	return resize_file_system(device, err) < 0 ? -EBUSY : 0;
+}
+
+static int
+grow_unmounted(const HostVolume *volume, Error *err)
+{
+	int result;
+
+	/* Somebody's copy of the host's mounts may still use it. */
+	if (loop_is_attached(volume->image_path))
+		return error_set(err, -EBUSY, "is in use");
+	result = check_file_system(volume->image_path, err);
+	return result < 0 ? result : resize_file_system(volume->image_path, err);
+}
+
+static int
+grow_locked(const HostVolume *volume, int fd, uint64_t size_bytes, Error *err)
+{
+	char marker[sizeof(volume->image_path) + sizeof(GROWING_SUFFIX)];
+	_cleanup_fd_ int marker_fd = -1;
+	VolumeUsage usage = {0};
+	int result = volume_read_usage(volume, &usage, err);
+
+	if (result < 0)
+		return result;
+	snprintf(marker, sizeof(marker), "%s" GROWING_SUFFIX, volume->image_path);
+	if (usage.size_bytes >= size_bytes && access(marker, F_OK) < 0)
+		return 0;
+	marker_fd = open(marker, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (marker_fd < 0 || fsync(marker_fd) < 0)
+		return error_set_errno(err, errno, "%s", marker);
+	if (usage.size_bytes < size_bytes && (ftruncate(fd, (off_t) size_bytes) < 0 || fsync(fd) < 0))
+		return error_set_errno(err, errno, "%s: set size", volume->image_path);
+	result = usage.mounted ? grow_mounted(volume, err) : grow_unmounted(volume, err);
+	if (result == 0 && unlink(marker) < 0)
+		result = error_set_errno(err, errno, "%s", marker);
+	return result;
+}
+
+int
+volume_grow(const HostVolume *volume, uint64_t size_bytes, Error *err)
+{
+	/* The lock's own description, as in volume_mount. */
+	_cleanup_fd_ int lock_fd = open(volume->image_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	int result;
+
+	if (lock_fd < 0 || flock(lock_fd, LOCK_EX) < 0)
+		return error_set_errno(err, errno, "volume %s: %s", volume_label(volume), volume->image_path);
+	result = grow_locked(volume, lock_fd, size_bytes - size_bytes % BLOCK_BYTES, err);
+	if (result < 0)
+		error_prefix(err, "volume %s: grow", volume_label(volume));
+	return result;
+}
