@@ -63,6 +63,19 @@ handle_delete_volume(ApiCall *call)
 }
 
 void
+handle_delete_namespace(ApiCall *call)
+{
+	bool volumes;
+	Error error = {0};
+	int result = api_call_query_flag(call, "volumes", &volumes, &error);
+
+	if (result < 0)
+		api_call_reply_error(call, result, &error);
+	else
+		engine_delete_namespace(api_call_engine(call), api_call_parameter(call, "ns"), volumes, change_done, call);
+}
+
+void
 handle_restart_machine(ApiCall *call)
 {
 	change_named(call, engine_restart_machine);

@@ -66,6 +66,12 @@ handle_list_images(ApiCall *call)
 	reply_and_free(call, engine_list_images(api_call_engine(call)));
 }
 
+void
+handle_list_namespaces(ApiCall *call)
+{
+	reply_and_free(call, engine_list_namespaces(api_call_engine(call)));
+}
+
 static void
 reply_object(ApiCall *call, int result, json_t *body, const Error *err)
 {

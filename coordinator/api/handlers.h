@@ -16,7 +16,7 @@ void handle_get_service(ApiCall *call);
 void handle_list_volumes(ApiCall *call);
 void handle_get_volume(ApiCall *call);
 void handle_list_images(ApiCall *call);
-void handle_list_events(ApiCall *call);
+void handle_list_namespaces(ApiCall *call);
 
 /* handle_change.c */
 void handle_deploy(ApiCall *call);
@@ -24,6 +24,7 @@ void handle_delete_app(ApiCall *call);
 void handle_delete_service(ApiCall *call);
 void handle_delete_machine(ApiCall *call);
 void handle_delete_volume(ApiCall *call);
+void handle_delete_namespace(ApiCall *call);
 void handle_restart_machine(ApiCall *call);
 void handle_hibernate_machine(ApiCall *call);
 void handle_suspend_machine(ApiCall *call);
@@ -31,7 +32,8 @@ void handle_wake_machine(ApiCall *call);
 void handle_import_image(ApiCall *call);
 void handle_drain(ApiCall *call);
 
-/* handle_wait.c, handle_logs.c, handle_exec.c */
+/* handle_events.c, handle_wait.c, handle_logs.c, handle_exec.c */
+void handle_list_events(ApiCall *call);
 void handle_wait(ApiCall *call);
 void handle_logs(ApiCall *call);
 void handle_exec(ApiCall *call);

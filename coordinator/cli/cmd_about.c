@@ -162,7 +162,7 @@ run_names(const CliInvocation *invocation)
 
 	text_append(&target, "/v1/");
 	http_append_encoded(&target, invocation->arguments[0]);
-	if (strcmp(invocation->arguments[0], "images") != 0)
+	if (strcmp(invocation->arguments[0], "images") != 0 && strcmp(invocation->arguments[0], "namespaces") != 0)
 		api_append_query(&target, "namespace", cli_namespace_or_all(invocation));
 	request.target = text_string(&target);
 	if (http_open(&request, &stream, &error) < 0)

@@ -23,6 +23,7 @@ const CliOption cli_options[OPTION_COUNT] = {
 	{OPTION_LAST,        0,   "last",        NULL, "N",        "how many, the newest ones (without it: 100; with -f: 10)"},
 	{OPTION_NAME,        0,   "name",        NULL, "NAME",     "only of this machine"},
 	{OPTION_NO_WAIT,     0,   "no-wait",     NULL, NULL,       "do not wait for what was begun"},
+	{OPTION_VOLUMES,     0,   "volumes",     NULL, NULL,       "volumes too, with their data"},
 };
 
 #define NS   OPTION_BIT(OPTION_NAMESPACE)
@@ -87,6 +88,17 @@ const CliCommand cli_commands[] = {
 	{"image", "import", NULL, "NAME SOURCE", 2, 2, false, JSON, NULL, run_image_import, "Import an image under a name",
 	 "SOURCE is written as skopeo does it: oci-archive:/path, docker-archive:/path, docker://registry/name."},
 
+	{"namespace", "list", "ls", "", 0, 0, false, JSON, NULL, run_namespace_list, "List namespaces, and what is in them",
+	 "A namespace is there as long as something is in it."},
+	{"namespace", "delete", "rm", "NAME", 1, 1, false, YES | OPTION_BIT(OPTION_VOLUMES), "namespaces", run_namespace_delete,
+	 "Delete everything in a namespace", "Its volumes stay, unless --volumes says otherwise."},
+
+	{NULL, "query", NULL, "[KEY=VALUE…]", 0, 32, false, JSON,
+	 "kind= kind=app kind=machine kind=service kind=volume kind=image namespace= name= tag= phase=", run_query,
+	 "List resources of all kinds, filtered",
+	 "KEY is kind (app, machine, service, volume or image), namespace, name, tag or phase; VALUE may have the wildcards *, ?\n"
+	 "and […]. Several values of one key mean any of them, several keys mean all of them:\n"
+	 "lttle query kind=machine phase=ready phase=booting name='web-*'"},
 	{NULL, "drain", NULL, "", 0, 0, false, JSON | OPTION_BIT(OPTION_TIMEOUT), NULL, run_drain,
 	 "Put every machine on disk, before the host shuts down",
 	 "What is not there within the time-out is stopped in order. Nothing new starts until lttled is started anew, and then\n"
@@ -112,6 +124,7 @@ const CliGroup cli_groups[] = {
 	{"service", "Services: where machines can be reached"},
 	{"volume", "Volumes: data that outlives machines"},
 	{"image", "Images that machines are made of"},
+	{"namespace", "Namespaces: what belongs together"},
 };
 
 const ExitCodeText cli_exit_codes[] = {

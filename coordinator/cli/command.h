@@ -49,6 +49,7 @@ typedef enum OptionId
 	OPTION_LAST,
 	OPTION_NAME,
 	OPTION_NO_WAIT,
+	OPTION_VOLUMES,
 	OPTION_COUNT
 } OptionId;
 

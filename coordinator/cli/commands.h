@@ -32,6 +32,10 @@ int run_volume_delete(const CliInvocation *invocation);
 int run_image_list(const CliInvocation *invocation);
 int run_image_import(const CliInvocation *invocation);
 
+int run_namespace_list(const CliInvocation *invocation);
+int run_namespace_delete(const CliInvocation *invocation);
+
+int run_query(const CliInvocation *invocation);
 int run_drain(const CliInvocation *invocation);
 int run_events(const CliInvocation *invocation);
 int run_doctor(const CliInvocation *invocation);

@@ -52,12 +52,21 @@ command_delete(Engine *engine, ResourceKind kind, const char *name_space, const 
 		done(context, result, NULL, &error);
 		return;
 	}
+	machine_delete(machine, done, context);
+}
+
+void
+machine_delete(Machine *machine, EngineDone done, void *context)
+{
+	bool begun = machine->facts.delete_wanted;
+
 	machine->facts.delete_wanted = true;
 	machine->facts.restart_wanted = false;
 	machine->record.delete_wanted = true;
 	machine_save(machine);
 	(void) machine_wait(machine, WAIT_GONE, NULL, DELETE_TIMEOUT_MS, done, context);
-	machine_dispatch(machine, EVENT_STOP, "deleted");
+	if (!begun)
+		machine_dispatch(machine, EVENT_STOP, "deleted");
 }
 
 void

@@ -52,6 +52,7 @@ struct json_t *engine_list_machines(Engine *engine, const char *name_space);
 struct json_t *engine_list_volumes(Engine *engine, const char *name_space);
 struct json_t *engine_list_services(Engine *engine, const char *name_space);
 struct json_t *engine_list_images(Engine *engine);
+struct json_t *engine_list_namespaces(Engine *engine);
 struct json_t *engine_list_events(Engine *engine, const char *name_space, const char *name, unsigned last);
 
 /* Calls event for every event from now on, borrowed as engine_list_events has it, until it is cancelled (before the
@@ -79,6 +80,11 @@ void engine_delete_machine(Engine *engine, const char *name_space, const char *n
 void engine_delete_volume(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
 /* Only one that is a document of its own; -EBUSY (with the app's name) otherwise. */
 void engine_delete_service(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
+
+/* All apps, machines and services of the namespace, with `volumes` its volumes too. Done when nothing is left of them,
+ * with {"apps", "machines", "services", "volumes"}: how many. -ENOENT when there is nothing in it; -EBUSY, and nothing
+ * is deleted, when a machine of another namespace uses a volume that is to go. */
+void engine_delete_namespace(Engine *engine, const char *name, bool volumes, EngineDone done, void *context);
 
 /* Stops it in order and starts it again. Done when it is ready, or has failed. */
 void engine_restart_machine(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);

@@ -310,6 +310,9 @@ void machine_wait_for_turn(Machine *machine, TurnKind kind); /* served at once, 
 /* Gives its place up, in the queue or among those that are served. Who comes next: engine_serve_turns. */
 void machine_leave_turn(Machine *machine, TurnKind kind);
 
+/* commands.c */
+void machine_delete(Machine *machine, EngineDone done, void *context); /* done when nothing of it is left */
+
 /* wait.c */
 typedef enum WaitKind
 {

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import threading
 
+import openapi
 import pytest
 from conftest import DEADLINE_SECONDS, FAKE, TOP, UnixConnection, wait_until
 
@@ -148,6 +149,32 @@ def test_deploy_takes_bytes_that_are_no_text(coordinator):
     assert coordinator.error("POST", "/v1/deploy", b"volume:\n  name: \xff\xfe\n") == (400, "invalid")
     assert coordinator.error("POST", "/v1/deploy", b"\0" * 100) == (400, "invalid")
     assert coordinator.error("POST", "/v1/deploy", b"") == (400, "invalid")
+
+
+# ---- namespaces, and events that are followed ----
+
+
+def test_namespaces(coordinator):
+    assert [entry["name"] for entry in coordinator.request("GET", "/v1/namespaces")[1]] == ["other", "samples"]
+    assert coordinator.request("DELETE", "/v1/namespaces/samples?volumes=true")[1]["volumes"] == 1
+    assert coordinator.request("DELETE", "/v1/namespaces/samples")[1]["volumes"] == 0
+    assert coordinator.error("DELETE", "/v1/namespaces/samples?volumes=all") == (400, "invalid")
+    assert coordinator.error("DELETE", "/v1/namespaces/busy") == (409, "busy")
+
+
+def test_events_that_are_followed_fit_their_description(coordinator):
+    connection = UnixConnection(coordinator.socket)
+    connection.request("GET", "/v1/events?follow=true&namespace=samples")
+    response = connection.getresponse()
+    assert response.headers["Content-Type"] == "application/x-ndjson"
+    events = [json.loads(response.readline()) for _ in range(4)]
+    for event in events:
+        assert openapi.problems(event, {"$ref": "#/components/schemas/Event"}) == []
+    assert [event["id"] for event in events] == [1, 2, 3, 4]
+    connection.close()
+    response.close()
+    coordinator.expect("events no longer followed")
+    assert coordinator.error("GET", "/v1/events?follow=perhaps") == (400, "invalid")
 
 
 # ---- logs ----
@@ -298,7 +325,7 @@ def test_stopping_with_everything_under_way(coordinator):
 # ---- paths, methods, queries ----
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v2/apps", "/v1/apps/", "/v1/apps/x", "/v1/namespaces/n",
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v2/apps", "/v1/apps/", "/v1/apps/x", "/v1/namespaces/n/x",
                                   "/v1/namespaces/n/apps/x/y", "//v1/apps", "/v1/../v1/apps"])
 def test_no_such_path(coordinator, path):
     assert coordinator.error("GET", path) == (404, "not-found")

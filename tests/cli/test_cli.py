@@ -172,6 +172,56 @@ def test_events_are_followed(start):
     assert process.returncode == NO_COORDINATOR
 
 
+# ---- namespaces, and everything at once ----
+
+
+def test_namespaces(coordinator):
+    ends(coordinator.cli("namespace", "list"), OK,
+         "NAME      APPS   MACHINES   SERVICES   VOLUMES\n"
+         "other     1      1          0          0\n"
+         "samples   1      4          1          1\n")
+    assert [found["name"] for found in json.loads(coordinator.cli("namespace", "ls", "--json").stdout)] == ["other", "samples"]
+    ends(coordinator.cli("namespace", "delete", "samples"), USAGE,
+         err="lttle: there is no terminal to ask on; -y goes on without asking\n")
+    ends(coordinator.cli("namespace", "delete", "samples", "-y"), OK,
+         "Deleted from namespace 'samples': 1 app, 4 machines.\n")
+    ends(coordinator.cli("namespace", "rm", "samples", "--yes", "--volumes"), OK,
+         "Deleted from namespace 'samples': 1 app, 4 machines, 1 volume.\n")
+    assert coordinator.cli("namespace", "delete", "busy", "-y").returncode == REFUSED
+    coordinator.expect_all(["delete namespace samples", "delete namespace samples and volumes", "delete namespace busy"])
+    session = Terminal(coordinator, "namespace", "delete", "samples", "--volumes")
+    session.expect(b"Stop and delete all apps, machines and services of namespace 'samples', and its volumes, with their data? [y/N] ")
+    session.type(b"n\n")
+    assert session.end() == FAILURE
+
+
+@pytest.mark.parametrize("filters, found", [
+    ([], ["app/postgresql", "app/plain", "machine/postgresql", "machine/redis-a", "machine/redis-b", "machine/busy",
+          "machine/ended", "service/postgresql-access", "service/web", "volume/pgdata", "image/ghcr.io/lttle-cloud/postgres:17-flash"]),
+    (["kind=app"], ["app/postgresql", "app/plain"]),
+    (["kind=app", "kind=volume", "namespace=samples"], ["app/postgresql", "volume/pgdata"]),
+    (["name=redis-*"], ["machine/redis-a", "machine/redis-b"]),
+    (["name=redis-?", "phase=suspended"], []),
+    (["phase=suspended", "phase=restarting", "kind=m*"], ["machine/postgresql", "machine/ended"]),
+    (["tag=team-*"], ["app/plain"]),
+    (["tag=blue", "tag=no"], ["app/plain"]),
+    (["tag=blu"], []),
+    (["namespace=*", "kind=image"], []),
+])
+def test_query(coordinator, filters, found):
+    answer = json.loads(coordinator.cli("query", "--json", *filters).stdout)
+    assert [f"{one['kind']}/{one['name']}" for one in answer] == found
+
+
+def test_query_prints_a_table(coordinator):
+    ends(coordinator.cli("query", "namespace=other"), OK,
+         "KIND      NAMESPACE   NAME    PHASE       TAGS\n"
+         "app       other       plain   ready       team-a,blue\n"
+         "service   other       web     suspended   -\n")
+    ends(coordinator.cli("query", "colour=red"), USAGE,
+         err="lttle: 'colour=red' is no filter: kind=, namespace=, name=, tag= and phase= are\n")
+
+
 # ---- lists and listings ----
 
 AGE = r"\d+d\d+h"
@@ -475,7 +525,7 @@ def commands():
 
 def test_every_command_has_help_and_stands_in_the_reference(built):
     found = list(commands())
-    assert len(found) == 28
+    assert len(found) == 31
     reference = (TOP / "docs/reference/cli.md").read_text()
     for command in found:
         texts = [subprocess.run([LTTLE, *words], capture_output=True, text=True, check=True).stdout
@@ -516,6 +566,8 @@ def test_completion(coordinator):
     assert complete(coordinator, "lttle volume rm --namespace samples ") == {"pgdata"}
     assert complete(coordinator, "lttle app get --ns samples postgresql ") == set()
     assert complete(coordinator, "lttle completion ") == {"bash"}
+    assert complete(coordinator, "lttle namespace delete ") == {"other", "samples"}
+    assert complete(coordinator, "lttle query ki") == {"kind=", *(f"kind={k}" for k in ("app", "machine", "service", "volume", "image"))}
 
 
 # ---- logs ----

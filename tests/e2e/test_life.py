@@ -42,8 +42,8 @@ def life():
 def clean(life):
     """Apps of a test are gone behind it."""
     yield life
-    for deployed in life.json("app", "list", "-A"):
-        life.cli("app", "delete", "--ns", deployed["namespace"], deployed["name"], "-y")
+    for left in life.json("namespace", "list"):
+        life.cli("namespace", "delete", left["name"], "--volumes", "-y")
 
 
 def machine(host, name, namespace=NAMESPACE):
@@ -212,3 +212,31 @@ def test_events_say_who_wakes_and_what_keeps_awake(life):
         assert sum(reason.startswith("stays awake: connection: ") for reason in reasons) == 1
     finally:
         database.delete()
+
+
+# ---- namespaces ----
+
+
+def test_a_namespace_is_deleted_with_all_that_is_in_it(clean):
+    volume = "volume:\n  name: kept\n  namespace: going\n  mode: writeable\n  size: 64Mi\n---\n"
+    mounts = "  volumes:\n    - name: kept\n      namespace: going\n      path: /kept\n"
+    parts = [volume + app("one", SLEEP, namespace="going", more=mounts), app("two", SLEEP, namespace="going"),
+             app("other", SLEEP)]
+    assert deploy(clean, "---\n".join(parts)).returncode == 0
+    assert {"name": "going", "apps": 2, "machines": 2, "services": 0, "volumes": 1} in clean.json("namespace", "list")
+    assert [found["name"] for found in clean.json("query", "kind=app", "phase=ready", "namespace=going")] == ["one", "two"]
+
+    done = clean.cli("namespace", "delete", "going", "--yes")
+    assert done.stdout == "Deleted from namespace 'going': 2 apps, 2 machines.\n"
+    assert [found["name"] for found in clean.json("query", "namespace=going")] == ["kept"]
+    assert machine(clean, "other")["phase"] == "ready"
+
+    # A volume that somebody else has mounted keeps all of the namespace.
+    assert deploy(clean, app("user", SLEEP, more=mounts)).returncode == 0
+    refused = clean.cli("namespace", "delete", "going", "--volumes", "-y", check=False)
+    assert refused.returncode == 4 and f"its volume kept is in use by {NAMESPACE}/user" in refused.stderr
+    clean.cli("app", "delete", "--ns", NAMESPACE, "user", "-y")
+    done = clean.cli("namespace", "delete", "going", "--volumes", "-y")
+    assert done.stdout == "Deleted from namespace 'going': 1 volume.\n"
+    assert clean.json("query", "namespace=going") == []
+    assert clean.cli("namespace", "delete", "going", "-y", check=False).returncode == 3

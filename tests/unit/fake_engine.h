@@ -44,7 +44,8 @@ static const char fixtures[] =
 	"  \"services\": [{\"name\": \"postgresql-access\", \"namespace\": \"samples\", \"bind\": \"tcp\", \"target\": {}, "
 	"\"expose\": \"access\", \"port\": 5432,"
 	"    \"host\": \"postgresql-access.samples.svc.lttle.local\", \"target-port\": 5432, \"protocol\": \"tcp\"}]},"
-	" {\"name\": \"plain\", \"namespace\": \"other\", \"image\": \"x\", \"resources\": {\"cpu\": 2, \"memory\": 64},"
+	" {\"name\": \"plain\", \"namespace\": \"other\", \"tags\": [\"team-a\", \"blue\"], \"image\": \"x\", "
+	"\"resources\": {\"cpu\": 2, \"memory\": 64},"
 	"  \"mode\": \"regular\", \"environment\": {\"WEIRD\": \"a\\u001b[31mb\\nc\"}, \"volumes\": [], \"expose\": {},"
 	"  \"services\": [], \"command\": [\"sleep\", \"1 2\"], \"phase\": \"ready\","
 	"  \"restarts\": 2, \"exit-status\": 137, \"last-error\": \"killed by signal 9\","
@@ -183,6 +184,15 @@ engine_list_services(Engine *engine, const char *name_space)
 {
 	(void) engine;
 	return list("services", name_space);
+}
+
+json_t *
+engine_list_namespaces(Engine *engine)
+{
+	(void) engine;
+	return json_pack("[{s:s, s:i, s:i, s:i, s:i}, {s:s, s:i, s:i, s:i, s:i}]", "name", "other", "apps", 1, "machines",
+					 1, "services", 0, "volumes", 0, "name", "samples", "apps", 1, "machines", 4, "services", 1,
+					 "volumes", 1);
 }
 
 json_t *
@@ -409,6 +419,15 @@ void
 engine_delete_service(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
 {
 	change(engine, "delete service", NULL, name_space, name, done, context);
+}
+
+void
+engine_delete_namespace(Engine *engine, const char *name, bool volumes, EngineDone done, void *context)
+{
+	say(volumes ? "delete namespace %s and volumes" : "delete namespace %s", name);
+	answer_later(engine, name,
+				 json_pack("{s:i, s:i, s:i, s:i}", "apps", 1, "machines", 4, "services", 0, "volumes", volumes ? 1 : 0),
+				 done, context);
 }
 
 void
