@@ -179,6 +179,7 @@ machine_look(Machine *machine)
 	QuiesceSpec spec = {.cgroups = machine->engine->cgroups,
 						.cgroup = machine->group,
 						.activity_path = machine_is_plain(machine) ? NULL : machine->paths.activity,
+						.network_path = machine->network.pin_path,
 						.policy = {.connection_aware = !machine->suspend_forced && machine_is_connection_aware(machine),
 								   .now_ns = clock_monotonic_ns()}};
 	QuiesceReport report;

@@ -4,6 +4,9 @@
  */
 #include "host/quiesce.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -164,6 +167,18 @@ other_socket_rests(const QuiesceView *view, const MachineSocket *socket, const A
 	return false;
 }
 
+/* In a listener's queue, because the server has not come to it: for the door that would be a knock at once. */
+static void
+queues_rest(const PendingConnections *pending, bool plain, QuiesceReport *report)
+{
+	char peer[64];
+
+	if (!report->quiet || pending == NULL || pending->speaking + (plain ? pending->silent : 0) == 0)
+		return;
+	socket_format_peer(pending->speaking > 0 ? &pending->speaker : &pending->listening, peer);
+	report_busy(report, ACTIVITY_LOGIN, "client %s waits to be accepted", peer);
+}
+
 void
 quiesce_decide(const QuiesceView *view, QuiesceReport *ret_report)
 {
@@ -186,6 +201,7 @@ quiesce_decide(const QuiesceView *view, QuiesceReport *ret_report)
 			else
 				other_socket_rests(view, socket, slot, &report);
 		}
+		queues_rest(view->pending, false, &report);
 	}
 	*ret_report = report;
 }
@@ -213,7 +229,8 @@ plain_socket_rests(const SocketSet *sockets, const MachineSocket *socket, const 
 }
 
 void
-quiesce_decide_plain(const SocketSet *sockets, const ActivityPolicy *policy, QuiesceReport *ret_report)
+quiesce_decide_plain(const SocketSet *sockets, const PendingConnections *pending, const ActivityPolicy *policy,
+					 QuiesceReport *ret_report)
 {
 	QuiesceReport report = {.quiet = true};
 
@@ -222,6 +239,7 @@ quiesce_decide_plain(const SocketSet *sockets, const ActivityPolicy *policy, Qui
 		if (sockets->sockets[i].kind != SOCKET_LISTENER)
 			plain_socket_rests(sockets, &sockets->sockets[i], policy, &report);
 	}
+	queues_rest(pending, true, &report);
 	*ret_report = report;
 }
 
@@ -241,23 +259,61 @@ drop_unix_sockets(SocketSet *set)
 	set->count = kept;
 }
 
+static bool
+somebody_queues(const SocketSet *sockets)
+{
+	for (size_t i = 0; i < sockets->count; i++)
+	{
+		struct tcp_info info = {0};
+		socklen_t size = sizeof(info);
+
+		/* Of a listener, tcpi_unacked is its queue's length. */
+		if (sockets->sockets[i].kind == SOCKET_LISTENER &&
+			getsockopt(sockets->sockets[i].fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_unacked > 0)
+			return true;
+	}
+	return false;
+}
+
+/* Who waits to be accepted; the kernel is asked only when anybody does. */
+static int
+pending_read(const QuiesceSpec *spec, const SocketSet *sockets, PendingConnections *ret_pending, Error *err)
+{
+	_cleanup_fd_ int namespace_fd = -1;
+	_cleanup_fd_ int diag_fd = -1;
+	int result;
+
+	*ret_pending = (PendingConnections){0};
+	if (spec->network_path == NULL || !somebody_queues(sockets))
+		return 0;
+	namespace_fd = open(spec->network_path, O_RDONLY | O_CLOEXEC);
+	if (namespace_fd < 0)
+		return error_set_errno(err, errno, "%s", spec->network_path);
+	result = sockdiag_open(namespace_fd, &diag_fd, err);
+	return result < 0 ? result : sockdiag_count_pending(diag_fd, SOCKDIAG_ANY_PORT, ret_pending, err);
+}
+
 static int
 quiesce_inspect_plain(const QuiesceSpec *spec, QuiesceReport *ret_report, SocketSet *ret_sockets, Error *err)
 {
 	_cleanup_free_ pid_t *pids = NULL;
-	SocketSet sockets = {0};
+	_cleanup_(socket_set_clear) SocketSet sockets = {0};
+	PendingConnections pending;
 	size_t pid_count = 0;
 	int result = cgroup_list_processes(spec->cgroups, spec->cgroup, &pids, &pid_count, err);
 
 	if (result >= 0)
 		result = socket_set_collect(pids, pid_count, &sockets, err);
+	if (result >= 0)
+		result = pending_read(spec, &sockets, &pending, err);
 	if (result < 0)
 		return result;
-	quiesce_decide_plain(&sockets, &spec->policy, ret_report);
+	quiesce_decide_plain(&sockets, &pending, &spec->policy, ret_report);
 	if (!ret_report->quiet)
 		socket_set_clear(&sockets);
 	drop_unix_sockets(&sockets);
 	*ret_sockets = sockets;
+	sockets = (SocketSet){0};
 	return 0;
 }
 
@@ -268,7 +324,8 @@ quiesce_inspect(const QuiesceSpec *spec, QuiesceReport *ret_report, SocketSet *r
 	_cleanup_free_ MachineProcess *processes = NULL;
 	_cleanup_(activity_page_clear) ActivityPage page = {0};
 	_cleanup_(socket_set_clear) SocketSet sockets = {0};
-	QuiesceView view = {.page = &page, .sockets = &sockets, .policy = &spec->policy};
+	PendingConnections pending = {0};
+	QuiesceView view = {.page = &page, .sockets = &sockets, .pending = &pending, .policy = &spec->policy};
 	size_t pid_count = 0;
 	int result;
 
@@ -293,6 +350,8 @@ quiesce_inspect(const QuiesceSpec *spec, QuiesceReport *ret_report, SocketSet *r
 	}
 	/* The dearer half of the look, only when the page has nothing against sleeping. */
 	result = socket_set_collect(pids, pid_count, &sockets, err);
+	if (result >= 0)
+		result = pending_read(spec, &sockets, &pending, err);
 	if (result < 0)
 		return result;
 	quiesce_decide(&view, ret_report);

@@ -4,7 +4,8 @@
  *
  * Every established TCP connection must belong to a process whose slot says idle (or in a transaction past its hold)
  * and whose wait event is the wait for its client. A connection held by any other process (the postmaster between
- * accept and fork, a session that authenticates) makes the machine busy, unless the client has never sent a byte.
+ * accept and fork, a session that authenticates) makes the machine busy, unless the client has never sent a byte; so
+ * does a client that has spoken and that nobody has accepted yet.
  */
 #ifndef HOST_QUIESCE_H
 #define HOST_QUIESCE_H
@@ -22,6 +23,7 @@ typedef struct QuiesceSpec
 	const CgroupHierarchy *cgroups;
 	const char *cgroup;		   /* frozen */
 	const char *activity_path; /* on the host; NULL: a plain machine, of which only the sockets tell */
+	const char *network_path;  /* of its network namespace; NULL: the listeners' queues are not looked into */
 	ActivityPolicy policy;
 } QuiesceSpec;
 
@@ -40,6 +42,7 @@ typedef struct QuiesceView
 	const MachineProcess *processes;
 	size_t process_count;
 	const SocketSet *sockets; /* listeners too: they tell a client's connection from one that the machine opened */
+	const PendingConnections *pending; /* in the listeners' queues */
 	const ActivityPolicy *policy;
 } QuiesceView;
 
@@ -52,9 +55,11 @@ void quiesce_decide(const QuiesceView *view, QuiesceReport *ret_report);
 
 /*
  * The same for a plain machine, without an activity page: no client's bytes are unread, none are on their way to one,
- * nothing lies unread between its own processes, and, where connections count, no client is connected.
+ * nothing lies unread between its own processes, nobody waits to be accepted (its server may be the one that speaks
+ * first), and, where connections count, no client is connected.
  */
-void quiesce_decide_plain(const SocketSet *sockets, const ActivityPolicy *policy, QuiesceReport *ret_report);
+void quiesce_decide_plain(const SocketSet *sockets, const PendingConnections *pending, const ActivityPolicy *policy,
+						  QuiesceReport *ret_report);
 
 /* Looks. When quiet, ret_sockets holds the duplicates to watch and is the caller's; otherwise it is empty.
  * Blocks for no longer than it takes to read /proc (a third of a millisecond for a small server). */

@@ -194,6 +194,30 @@ def zram_free_kib(number):
     raise AssertionError(f"/dev/zram{number} is no swap")
 
 
+def test_a_machine_at_its_memory_limit_sleeps_and_comes_back(own_host):
+    """CRIU restores within the machine's own limit, which then holds its pages, those of the snapshot and CRIU itself."""
+    server = harness.Database(own_host, "tight", memory=256, size="600Mi")
+    try:
+        session = server.connect()
+        rows(session, "CREATE TABLE truth AS SELECT generate_series(1, 1000) AS n")
+        rows(session, "SET temp_buffers = '110MB'")
+        rows(session, "CREATE TEMP TABLE mine AS SELECT n, repeat('x', 500) AS filler FROM generate_series(1, 180000) AS n")
+        rows(session, "CREATE TABLE theirs AS SELECT n, repeat('x', 500) AS filler FROM generate_series(1, 180000) AS n")
+        for _ in range(2):
+            assert rows(session, "SELECT count(*), sum(n) FROM mine") == [(180000, 16200090000)]
+            assert rows(session, "SELECT count(*), sum(n) FROM theirs") == [(180000, 16200090000)]
+            assert server.get()["memory"]["resident-bytes"] > 0.85 * (256 << 20)
+            server.wait("suspended")
+            assert rows(session, "SELECT count(*) FROM mine") == [(180000,)]
+            hibernate(server)
+        assert rows(session, "SELECT count(*), sum(n) FROM mine") == [(180000, 16200090000)]
+        assert server.get()["restarts"] == 0
+        session.close()
+        holds(server)
+    finally:
+        server.delete()
+
+
 # ---- a clock that jumps ----
 
 

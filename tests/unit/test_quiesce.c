@@ -26,6 +26,7 @@ static ActivitySlot slots[2];
 static ActivityPage page;
 static MachineSocket sockets[4];
 static SocketSet set;
+static PendingConnections pending;
 static ActivityPolicy policy;
 static const MachineProcess processes[] = {{.pid = POSTMASTER, .inner_pid = 1},
 										   {.pid = BACKEND, .inner_pid = 57},
@@ -75,6 +76,7 @@ setup(void **state)
 								 .peer = internet_peer("10.88.0.1", 51234),
 								 .received_bytes = 300};
 	set = (SocketSet){.sockets = sockets, .count = 2};
+	pending = (PendingConnections){0};
 	return 0;
 }
 
@@ -86,6 +88,7 @@ decide(void)
 		.processes = processes,
 		.process_count = sizeof(processes) / sizeof(processes[0]),
 		.sockets = &set,
+		.pending = &pending,
 		.policy = &policy,
 	};
 	QuiesceReport report;
@@ -319,6 +322,18 @@ test_walsender(void **state)
 	expect_busy(ACTIVITY_REPLICATION, NULL);
 }
 
+/* A client whose first words lie in the listener's queue has not been served; one that is silent wants nothing yet. */
+static void
+test_who_waits_to_be_accepted(void **state)
+{
+	(void) state;
+	pending = (PendingConnections){.silent = 3, .finished = 2, .listening = internet_peer("10.88.0.9", 4711)};
+	expect_quiet();
+	pending.speaking = 1;
+	pending.speaker = internet_peer("10.88.0.7", 51235);
+	expect_busy(ACTIVITY_LOGIN, "client 10.88.0.7:51235 waits to be accepted");
+}
+
 /* ---- a plain machine: no page, only sockets ---- */
 
 static QuiesceReport
@@ -326,7 +341,7 @@ look_at_plain(void)
 {
 	QuiesceReport report;
 
-	quiesce_decide_plain(&set, &policy, &report);
+	quiesce_decide_plain(&set, &pending, &policy, &report);
 	return report;
 }
 
@@ -351,6 +366,9 @@ test_plain_sockets_decide(void **state)
 	assert_string_equal(report.verdict.detail, "process 5057, 9 bytes are on their way to its client");
 	sockets[1].sent_ago_ms = 5000; /* a client that vanished without a word */
 	assert_true(look_at_plain().quiet);
+	/* Its server may be the one that speaks first. */
+	pending = (PendingConnections){.silent = 1, .listening = internet_peer("10.88.0.9", 4711)};
+	assert_string_equal(look_at_plain().verdict.detail, "client 10.88.0.9:4711 waits to be accepted");
 }
 
 static void
@@ -407,6 +425,7 @@ main(void)
 		quiesce_test(test_inner_client_by_loopback),
 		quiesce_test(test_unix_sessions),
 		quiesce_test(test_walsender),
+		quiesce_test(test_who_waits_to_be_accepted),
 		quiesce_test(test_plain_sockets_decide),
 		quiesce_test(test_plain_clients_count_where_connections_do),
 		quiesce_test(test_plain_processes_talk_to_each_other),

@@ -57,15 +57,18 @@ count_kind(MachineSocketKind kind)
 static QuiesceReport
 inspect(bool connection_aware)
 {
+	char network_path[32];
 	QuiesceSpec spec = {
 		.cgroups = fixture.cgroups,
 		.cgroup = fixture.group,
 		.activity_path = page_path,
+		.network_path = network_path,
 		.policy = {.connection_aware = connection_aware, .now_ns = clock_monotonic_ns()},
 	};
 	QuiesceReport report;
 	Error err = {0};
 
+	snprintf(network_path, sizeof(network_path), "/proc/self/fd/%d", fixture.namespace_fd);
 	socket_set_clear(&sockets);
 	fixture_check(quiesce_inspect(&spec, &report, &sockets, &err), &err);
 	if (!report.quiet)
@@ -462,6 +465,27 @@ test_inspect_login(void **state)
 	close(fd);
 }
 
+/* In the queue of a server that was frozen before it came to it. One that is silent waits for nothing. */
+static void
+test_inspect_a_client_that_nobody_has_accepted(void **state)
+{
+	int silent;
+	int speaking;
+
+	(void) state;
+	freeze_at_rest();
+	silent = client_connect();
+	fixture_await(pending_on(FIXTURE_PORT).silent == 1);
+	assert_true(inspect(false).quiet);
+	speaking = client_connect();
+	client_send(speaking, "Q", 1);
+	fixture_await(pending_on(FIXTURE_PORT).speaking == 1);
+	expect_busy(ACTIVITY_LOGIN);
+	assert_non_null(strstr(inspect(false).verdict.detail, "waits to be accepted"));
+	close(speaking);
+	close(silent);
+}
+
 static void
 test_inspect_without_a_page(void **state)
 {
@@ -569,6 +593,7 @@ main(void)
 		sockets_test(test_inspect_unread_input),
 		sockets_test(test_inspect_message_taken_but_not_noted),
 		sockets_test(test_inspect_login),
+		sockets_test(test_inspect_a_client_that_nobody_has_accepted),
 		sockets_test(test_inspect_without_a_page),
 		sockets_test(test_speed),
 	};
