@@ -1,9 +1,8 @@
-/* Slow releases in detached threads; see background.h. */
+/* Detached threads; see background.h. */
 #include "host/background.h"
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/text.h"
@@ -24,24 +23,31 @@ release_run(void *context)
 	return NULL;
 }
 
-static bool
-thread_start(Release *work)
+int
+background_start(void *(*function)(void *context), void *context)
 {
 	pthread_attr_t attributes;
 	pthread_t thread;
 	sigset_t all;
 	sigset_t before;
-	bool started;
+	int failure = pthread_attr_init(&attributes);
 
-	if (pthread_attr_init(&attributes) != 0)
-		return false;
+	if (failure != 0)
+		return failure;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	started = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0 &&
-			  pthread_create(&thread, &attributes, release_run, work) == 0;
+#ifndef __SANITIZE_ADDRESS__
+	failure = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+#endif
+	if (failure == 0)
+		failure = pthread_create(&thread, &attributes, function, context);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attributes);
-	return started;
+#ifdef __SANITIZE_ADDRESS__
+	if (failure == 0)
+		failure = pthread_join(thread, NULL);
+#endif
+	return failure;
 }
 
 void
@@ -50,6 +56,6 @@ background_release(void (*release)(void *object), void *object)
 	Release *work = memory_allocate(sizeof(*work));
 
 	*work = (Release){.release = release, .object = object};
-	if (!thread_start(work))
+	if (background_start(release_run, work) != 0)
 		release_run(work);
 }

@@ -6,11 +6,12 @@
 #include <nftables/libnftables.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "host/background.h"
 
 #define FIRST_OWN_FD 3
 
@@ -83,28 +84,6 @@ thread_run(void *context)
 	return NULL;
 }
 
-/* Detached and deaf to signals. */
-static int
-thread_start(NftWork *work)
-{
-	pthread_attr_t attributes;
-	pthread_t thread;
-	sigset_t all;
-	sigset_t before;
-	int failure = pthread_attr_init(&attributes);
-
-	if (failure != 0)
-		return failure;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	failure = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	if (failure == 0)
-		failure = pthread_create(&thread, &attributes, thread_run, work);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attributes);
-	return failure;
-}
-
 int
 nft_run(int namespace_fd, const char *script, Error *err)
 {
@@ -112,7 +91,7 @@ nft_run(int namespace_fd, const char *script, Error *err)
 					.script = script,
 					.lock = PTHREAD_MUTEX_INITIALIZER,
 					.changed = PTHREAD_COND_INITIALIZER};
-	int failure = thread_start(&work);
+	int failure = background_start(thread_run, &work);
 
 	if (failure != 0)
 		return error_set_errno(err, failure, "nftables: start a thread");
