@@ -14,7 +14,6 @@
 #define RUN_TIMEOUT_MS		 (10 * 60 * 1000)
 #define SUSPEND_TIMEOUT_MS	 (60 * 1000)
 #define HIBERNATE_TIMEOUT_MS (5 * 60 * 1000)
-#define IMPORT_TIMEOUT_MS	 (30 * 60 * 1000)
 #define VOLUME_TIMEOUT_MS	 (2 * 60 * 1000)
 
 /* Finds the machine, or answers that there is none. */
@@ -196,7 +195,6 @@ typedef struct Command
 	EngineDone done;
 	void *context;
 	char *name;
-	char *source;
 	HostVolume volume;
 	ResourceHead volume_head;
 } Command;
@@ -205,7 +203,6 @@ static void
 command_free(Command *command)
 {
 	free(command->name);
-	free(command->source);
 	free(command);
 }
 
@@ -302,40 +299,4 @@ engine_delete_volume(Engine *engine, const char *name_space, const char *name, E
 	text_copy(command->volume_head.name, sizeof(command->volume_head.name), name);
 	volume_plan(&engine->layout, name_space, name, &command->volume);
 	command_start(command, "remove volume", remove_volume_job, 0, VOLUME_TIMEOUT_MS, volume_removed);
-}
-
-static int
-import_image_job(const void *input, void *output, Error *err)
-{
-	const Command *command = input;
-
-	return image_fetch(&command->engine->layout, command->source, IMPORT_TIMEOUT_MS, output, err);
-}
-
-static void
-image_imported(void *context, int result, const void *output, const Error *err)
-{
-	Command *command = context;
-	const HostImage *image = output;
-	Error error = *err;
-	json_t *body = NULL;
-
-	if (result == 0)
-		result = engine_register_image(command->engine, command->name, image, &error);
-	if (result == 0)
-		body = json_pack("{s:s, s:s}", "name", command->name, "id", image->id);
-	command_finish(command, result, body, &error);
-}
-
-void
-engine_import_image(Engine *engine, const char *name, const char *source, EngineDone done, void *context)
-{
-	Command *command = memory_allocate(sizeof(*command));
-
-	*command = (Command){.engine = engine,
-						 .done = done,
-						 .context = context,
-						 .name = memory_duplicate(name),
-						 .source = memory_duplicate(source)};
-	command_start(command, "import image", import_image_job, sizeof(HostImage), IMPORT_TIMEOUT_MS, image_imported);
 }

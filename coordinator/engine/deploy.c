@@ -80,9 +80,7 @@ deploy_start_app(Engine *engine, DeployStep *step)
 		log_error("machine not started", "machine", machine->label, "reason", error.message);
 		return;
 	}
-	/* Not there yet is no error here: the first row fetches it. */
-	if (machine_load_image(machine, &error) < 0 && error.code != -ENOENT)
-		log_warning("image cannot be used", "machine", machine->label, "reason", error.message);
+	machine_ask_for_image(machine);
 	machine_dispatch(machine, EVENT_START, NULL);
 }
 
@@ -90,12 +88,17 @@ static void
 deploy_change_app(Engine *engine, DeployStep *step)
 {
 	Machine *machine = step->machine;
+	bool other_image = strcmp(machine->spec.image, step->resource->app.image) != 0;
 	CgroupLimits limits;
 	Error error;
 
 	app_spec_clear(&machine->spec);
 	app_spec_copy(&step->resource->app, &machine->spec);
 	engine_expose(engine, &machine->spec);
+	if (other_image)
+		machine_ask_for_image(machine);
+	else
+		machine_look_for_moved_image(machine);
 	if (step->changes.needs_restart)
 	{
 		machine->facts.restart_wanted = true;
@@ -161,6 +164,8 @@ deploy_apply(Deployment *deployment)
 			deploy_change_app(engine, step);
 		else if (step->machine->phase == PHASE_ERROR)
 			machine_dispatch(step->machine, EVENT_START, "deployed again");
+		else
+			machine_look_for_moved_image(step->machine);
 	}
 }
 

@@ -341,6 +341,8 @@ engine_adopt(Machine *machine)
 	if (fsm_phase_has_process(was))
 		machine_settle_exit(machine);
 	machine->facts.restart_wanted = !machine->facts.delete_wanted && !machine->facts.stays_down;
+	if (machine_load_image(machine, &error) < 0 && error.code != -ENOENT)
+		log_warning("image cannot be used", "machine", machine->label, "reason", error.message);
 	/* By way of stopping: what a killed coordinator left half made is given back first. */
 	machine_dispatch(machine, EVENT_STOP, "no process of it lives");
 }

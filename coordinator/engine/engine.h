@@ -104,8 +104,17 @@ void engine_wake_machine(Engine *engine, const char *name_space, const char *nam
  */
 void engine_drain(Engine *engine, uint64_t timeout_ms, EngineDone done, void *context);
 
-/* Imports an image under a name from skopeo's notation of a source, e.g. "oci-archive:/path". */
+/*
+ * Imports an image under a name from skopeo's notation of a source, e.g. "oci-archive:/path"; "docker://" and the name
+ * itself asks its registry what the name stands for now. Done with {"name", "id", "digest": what the registry calls it,
+ * or null, "changed": whether the name stood for nothing or for another image before}. Machines keep what they run.
+ */
 void engine_import_image(Engine *engine, const char *name, const char *source, EngineDone done, void *context);
+
+/* -ENOENT; -EBUSY, with who it is, while a machine was deployed with this name, and while images are fetched. */
+void engine_remove_image(Engine *engine, const char *name, EngineDone done, void *context);
+/* Removes every image that no machine was deployed with, and what no name stands for any more: {"removed": [names]}. */
+void engine_prune_images(Engine *engine, EngineDone done, void *context);
 
 /*
  * Waits for a phase. Done at once when it is in it; -ETIMEDOUT after timeout_ms; -ENOENT when the machine goes away;

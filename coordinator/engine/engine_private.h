@@ -55,7 +55,8 @@ struct Engine
 	EngineService *services; /* in the order of namespace and name */
 	Reach *reach;			 /* see reach.h; NULL before the start and after the end */
 	ImagePin *pins;
-	char criu[256]; /* empty: there is none that works, and criu_problem says so */
+	unsigned image_jobs; /* that fetch or remove images */
+	char criu[256];		 /* empty: there is none that works, and criu_problem says so */
 	char criu_version[32];
 	char criu_problem[256];
 	unsigned turns_taken[TURN_KINDS];

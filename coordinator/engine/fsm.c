@@ -39,6 +39,12 @@ restart_wanted(const FsmFacts *facts)
 	return facts->restart_wanted;
 }
 
+static bool
+restart_needs_image(const FsmFacts *facts)
+{
+	return facts->restart_wanted && !facts->image_known;
+}
+
 #define ALWAYS	  NULL, NULL
 #define IF(guard) guard, #guard
 
@@ -180,6 +186,7 @@ static const FsmRow rows[] = {
 	{PHASE_STOPPING, EVENT_CHANNEL_LOST, ALWAYS, ACTION_NONE, PHASE_STOPPING, LIMIT_STOP, "the extension has hung up"},
 	{PHASE_STOPPING, EVENT_STOP, ALWAYS, ACTION_NONE, PHASE_STOPPING, LIMIT_STOP, "stopping already"},
 	{PHASE_STOPPING, EVENT_TORN_DOWN, IF(delete_wanted), ACTION_FORGET, PHASE_DELETING, LIMIT_NONE, "giving everything back"},
+	{PHASE_STOPPING, EVENT_TORN_DOWN, IF(restart_needs_image), ACTION_FETCH_IMAGE, PHASE_PULLING_IMAGE, LIMIT_NONE, "fetching the image"},
 	{PHASE_STOPPING, EVENT_TORN_DOWN, IF(restart_wanted), ACTION_CREATE, PHASE_CREATING, LIMIT_NONE, "starting again"},
 	{PHASE_STOPPING, EVENT_TORN_DOWN, ALWAYS, ACTION_NONE, PHASE_STOPPED, LIMIT_NONE, "stopped"},
 

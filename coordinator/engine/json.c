@@ -211,27 +211,6 @@ engine_list_volumes(Engine *engine, const char *name_space)
 	return array;
 }
 
-static int
-append_image(void *context, const ImageRecord *image)
-{
-	json_t *object = json_object();
-
-	json_set_text(object, "name", image->name);
-	json_set_text(object, "id", image->id);
-	json_set_number(object, "created-ms", image->created_ms);
-	json_array_append_new(context, object);
-	return 0;
-}
-
-json_t *
-engine_list_images(Engine *engine)
-{
-	json_t *array = json_array();
-
-	(void) !store_each_image(engine->store, append_image, array, NULL);
-	return array;
-}
-
 /* What is looked up only when one machine is asked for. */
 static void
 json_set_last_words(json_t *object, const Machine *machine)

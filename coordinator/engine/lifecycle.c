@@ -29,7 +29,6 @@
 #include "host/reclaim.h"
 #include "host/shm.h"
 
-#define FETCH_TIMEOUT_MS	 (30 * 60 * 1000)
 #define CREATE_TIMEOUT_MS	 (5 * 60 * 1000)
 #define TEAR_DOWN_TIMEOUT_MS (2 * 60 * 1000)
 #define EXIT_WAIT_MS		 10000
@@ -40,15 +39,14 @@
 /* POSIX shared memory of a machine: parallel queries use it; PostgreSQL's documentation asks for no particular size. */
 #define MACHINE_SHM_BYTES (UINT64_C(64) << 20)
 
-static void
+void
 machine_fail(Machine *machine, FsmEvent event, const char *message)
 {
 	snprintf(machine->last_error, sizeof(machine->last_error), "%.500s", message);
 	machine_dispatch(machine, event, message);
 }
 
-/* Starts the machine's one piece of slow work. On failure to start, `failed` is dispatched. */
-static void
+void
 machine_start_work(Machine *machine, const JobSpec *spec, FsmEvent failed)
 {
 	Error error;
@@ -58,88 +56,6 @@ machine_start_work(Machine *machine, const JobSpec *spec, FsmEvent failed)
 		machine->work = NULL;
 		machine_fail(machine, failed, error.message);
 	}
-}
-
-/* ---- the image ---- */
-
-static int
-fetch_image_job(const void *input, void *output, Error *err)
-{
-	const Machine *machine = input;
-	_cleanup_free_ char *source = memory_printf("docker://%s", machine->spec.image);
-
-	return image_fetch(&machine->engine->layout, source, FETCH_TIMEOUT_MS, output, err);
-}
-
-int
-engine_register_image(Engine *engine, const char *name, const HostImage *image, Error *err)
-{
-	ImageRecord record = {.created_ms = clock_realtime_ms()};
-	int result = file_read(image->config_path, 1 << 20, &record.config_json, NULL, err);
-
-	if (result < 0)
-		return result;
-	snprintf(record.name, sizeof(record.name), "%s", name);
-	snprintf(record.id, sizeof(record.id), "%s", image->id);
-	snprintf(record.root, sizeof(record.root), "%s", image->root);
-	result = store_put_image(engine->store, &record, err);
-	image_record_clear(&record);
-	return result;
-}
-
-static void
-image_fetched(void *context, int result, const void *output, const Error *err)
-{
-	Machine *machine = context;
-	Error error = *err;
-
-	machine->work = NULL;
-	if (result == 0)
-		result = engine_register_image(machine->engine, machine->spec.image, output, &error);
-	if (result == 0)
-		result = machine_load_image(machine, &error);
-	if (result < 0)
-		machine_fail(machine, EVENT_IMAGE_FAILED, error.message);
-	else
-		machine_dispatch(machine, EVENT_IMAGE_THERE, NULL);
-}
-
-void
-machine_fetch_image(Machine *machine)
-{
-	JobSpec spec = {.name = "fetch image",
-					.function = fetch_image_job,
-					.input = machine,
-					.output_bytes = sizeof(HostImage),
-					.timeout_ms = FETCH_TIMEOUT_MS,
-					.done = image_fetched,
-					.context = machine};
-
-	machine_start_work(machine, &spec, EVENT_IMAGE_FAILED);
-}
-
-int
-machine_load_image(Machine *machine, Error *err)
-{
-	ImageRecord record = {0};
-	ImageConfig config = {0};
-	int result = store_get_image(machine->engine->store, machine->spec.image, &record, err);
-
-	machine->facts.image_known = false;
-	if (result < 0)
-		return result;
-	result = access(record.root, F_OK) < 0 ? error_set_errno(err, errno, "image %s: %s", record.name, record.root)
-										   : image_config_parse(record.config_json, record.root, &config, err);
-	if (result == 0)
-	{
-		image_config_clear(&machine->image_config);
-		machine->image_config = config;
-		rootfs_plan(record.root, machine->paths.directory, &machine->rootfs);
-		snprintf(machine->record.image_id, sizeof(machine->record.image_id), "%s", record.id);
-		machine->facts.image_known = true;
-	}
-	image_record_clear(&record);
-	return result;
 }
 
 /* ---- creating ---- */

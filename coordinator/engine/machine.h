@@ -2,7 +2,8 @@
  * One machine at run time. Private to the engine's folder: the files of engine/ are the methods of this struct.
  *
  *   machine.c     birth and death of the struct, the dispatcher that alone writes the phase
- *   lifecycle.c   fetch, create, boot, exit, restart, stop, tear down
+ *   images.c      fetching images, and who runs which
+ *   lifecycle.c   create, boot, exit, restart, stop, tear down
  *   suspend.c     PREPARE, freeze, last look, sleep
  *   give_back.c   the memory of those that sleep
  *   wake.c        thaw
@@ -200,8 +201,18 @@ void machine_await(Machine *machine); /* starts what it depends on and nobody ha
 /* Its first process has ended: decides by the restart policy what follows. Before EVENT_EXITED. */
 void machine_settle_exit(Machine *machine);
 
-/* lifecycle.c */
+/* images.c */
 void machine_fetch_image(Machine *machine);
+/* Takes what the name stands for now, at a deploy; the first row asks its registry, where it has one. */
+void machine_ask_for_image(Machine *machine);
+/* Asks beside what the machine does; where the name has moved, the machine starts again with the new one. */
+void machine_look_for_moved_image(Machine *machine);
+int machine_load_image(Machine *machine, Error *err) MUST_CHECK; /* -ENOENT: not there yet */
+
+/* lifecycle.c */
+void machine_fail(Machine *machine, FsmEvent event, const char *message);
+/* Starts the machine's one piece of slow work. On failure to start, `failed` is dispatched. */
+void machine_start_work(Machine *machine, const JobSpec *spec, FsmEvent failed);
 /* Creates and boots when its turn has come (max-boots). */
 void machine_create(Machine *machine);
 /* What machine_create does then. */
@@ -225,7 +236,6 @@ int machine_prepare_host(const Machine *machine, Error *err) MUST_CHECK; /* for 
  */
 int machine_end_processes(const Machine *machine, Error *err) MUST_CHECK;
 int machine_open_flash(Machine *machine, Error *err) MUST_CHECK;
-int machine_load_image(Machine *machine, Error *err) MUST_CHECK; /* -ENOENT: not there yet */
 
 /* suspend.c */
 void machine_send_prepare(Machine *machine);

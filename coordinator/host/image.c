@@ -100,9 +100,19 @@ has_trust_policy(void)
 	return access(own, F_OK) == 0 || access("/etc/containers/policy.json", F_OK) == 0;
 }
 
-/* Leaves of a line of skopeo's log ("… level=fatal msg=\"what it is about\"") what it is about. */
-static void
-simplify_message(Error *err)
+size_t
+image_skopeo_begin(const char *argv[])
+{
+	size_t count = 0;
+
+	argv[count++] = "skopeo";
+	if (!has_trust_policy())
+		argv[count++] = "--insecure-policy";
+	return count;
+}
+
+void
+image_simplify_message(Error *err)
 {
 	static const char mark[] = "level=fatal msg=\"";
 	char *text = err == NULL ? NULL : strstr(err->message, mark);
@@ -125,31 +135,36 @@ simplify_message(Error *err)
 }
 
 static int
-copy_into_layout(const ImagePaths *paths, const char *source, uint64_t deadline_ns, Error *err)
+copy_into_layout(const ImagePaths *paths, const char *source, const ImageAccess *reach, uint64_t deadline_ns,
+				 Error *err)
 {
 	_cleanup_free_ char *target = memory_printf("oci:%s:%s", paths->layout, INCOMING_TAG);
-	const char *argv[12];
-	size_t count = 0;
+	const char *argv[16];
+	size_t count = image_skopeo_begin(argv);
 	int result = file_make_directory(paths->temporary, 0700, err);
 
 	if (result < 0)
 		return result;
-	argv[count++] = "skopeo";
-	if (!has_trust_policy())
-		argv[count++] = "--insecure-policy";
 	argv[count++] = "--tmpdir";
 	argv[count++] = paths->temporary;
 	argv[count++] = "copy";
 	argv[count++] = "--quiet";
 	/* Layers that come uncompressed stay so: they are unpacked at once anyway. */
 	argv[count++] = "--dest-oci-accept-uncompressed-layers";
+	if (reach->auth_file[0] != '\0')
+	{
+		argv[count++] = "--src-authfile";
+		argv[count++] = reach->auth_file;
+	}
+	if (reach->insecure)
+		argv[count++] = "--src-tls-verify=false";
 	argv[count++] = "--";
 	argv[count++] = source;
 	argv[count++] = target;
 	argv[count] = NULL;
 	result = process_run(argv, remaining_ms(deadline_ns), NULL, err);
 	if (result < 0)
-		simplify_message(err);
+		image_simplify_message(err);
 	return result;
 }
 
@@ -226,15 +241,16 @@ tag_digest(const ImagePaths *paths, const char *hex, uint64_t deadline_ns, Error
 }
 
 static int
-fetch_locked(const ImagePaths *paths, const char *source, uint64_t deadline_ns, HostImage *ret_image, Error *err)
+fetch_locked(const ImagePaths *paths, const char *source, const ImageAccess *reach, uint64_t deadline_ns,
+			 HostImage *ret_image, Error *err)
 {
 	char digest[80];
 	char hex[IMAGE_HEX_BYTES];
-	HostImage image;
+	HostImage image = {0};
 	int result = remove_leftovers(paths, err);
 
 	if (result == 0)
-		result = copy_into_layout(paths, source, deadline_ns, err);
+		result = copy_into_layout(paths, source, reach, deadline_ns, err);
 	if (result == 0)
 		result = image_layout_resolve(paths, INCOMING_TAG, digest, err);
 	if (result < 0)
@@ -255,7 +271,8 @@ fetch_locked(const ImagePaths *paths, const char *source, uint64_t deadline_ns, 
 }
 
 int
-image_fetch(const HostLayout *layout, const char *source, uint64_t timeout_ms, HostImage *ret_image, Error *err)
+image_fetch_by(const HostLayout *layout, const char *source, const ImageAccess *reach, uint64_t timeout_ms,
+			   HostImage *ret_image, Error *err)
 {
 	uint64_t deadline_ns = clock_monotonic_ns() + timeout_ms * NS_PER_MS;
 	_cleanup_fd_ int lock_fd = -1;
@@ -267,10 +284,34 @@ image_fetch(const HostLayout *layout, const char *source, uint64_t timeout_ms, H
 	if (result == 0)
 		result = lock_images(&paths, &lock_fd, err);
 	if (result == 0)
-		result = fetch_locked(&paths, source, deadline_ns, ret_image, err);
-	if (result < 0)
-		error_prefix(err, "image %s", source);
+		result = fetch_locked(&paths, source, reach, deadline_ns, ret_image, err);
 	return result;
+}
+
+int
+image_fetch(const HostLayout *layout, const char *source, uint64_t timeout_ms, HostImage *ret_image, Error *err)
+{
+	const ImageAccess as_it_is = {.auth_file = ""};
+	int result = image_fetch_by(layout, source, &as_it_is, timeout_ms, ret_image, err);
+
+	return result < 0 ? error_prefix(err, "image %s", source) : 0;
+}
+
+int
+image_find(const HostLayout *layout, const char *id, HostImage *ret_image, Error *err)
+{
+	char hex[IMAGE_HEX_BYTES];
+	ImagePaths paths;
+	HostImage image = {0};
+
+	if (!image_digest_hex(id, hex))
+		return error_set(err, -EINVAL, "'%.80s' is no SHA-256 digest", id);
+	image_paths(layout, &paths);
+	image_plan(&paths, hex, &image);
+	if (access(image.config_path, F_OK) < 0)
+		return error_set_errno(err, errno, "image %s", id);
+	*ret_image = image;
+	return 0;
 }
 
 typedef struct PruneContext

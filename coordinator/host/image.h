@@ -18,7 +18,9 @@ typedef struct HostImage
 {
 	char id[80]; /* digest of the manifest, "sha256:…" */
 	char root[400];
-	char config_path[400]; /* the image's configuration (OCI image spec, config.json), a file beside the root */
+	char config_path[400];	/* the image's configuration (OCI image spec, config.json), a file beside the root */
+	char source_digest[80]; /* what the registry calls it: of a list of platforms, or of a manifest that was translated,
+							 * another one than id. Empty: it comes from no registry */
 } HostImage;
 
 /*
@@ -27,6 +29,26 @@ typedef struct HostImage
  */
 int image_fetch(const HostLayout *layout, const char *source, uint64_t timeout_ms, HostImage *ret_image,
 				Error *err) MUST_CHECK;
+
+/* How a registry is asked. */
+typedef struct ImagePull
+{
+	const char *name;		  /* as it was written: "nginx", "registry:5000/path:tag", "…@sha256:…" */
+	const char *auth_file;	  /* credentials as in docker's config.json; empty: where skopeo looks for them */
+	const char *known_digest; /* source_digest of what is there already under this name, or empty */
+	const char *known_id;	  /* and its id */
+	uint64_t timeout_ms;
+} ImagePull;
+
+/*
+ * Asks the registry what the name stands for now, and brings that in unless it is there. A registry on this host's
+ * loopback may be without TLS, as docker has it. -EACCES: credentials are missing or wrong; -ENOENT: it has no such
+ * image; both with a sentence that says so.
+ */
+int image_pull(const HostLayout *layout, const ImagePull *pull, HostImage *ret_image, Error *err) MUST_CHECK;
+
+/* An image that is unpacked, by its id. -ENOENT. */
+int image_find(const HostLayout *layout, const char *id, HostImage *ret_image, Error *err) MUST_CHECK;
 
 /* Removes the unpacked roots and layout blobs of every digest that is not in keep. */
 int image_prune(const HostLayout *layout, const char *const *keep_ids, size_t keep_count, Error *err) MUST_CHECK;

@@ -19,6 +19,23 @@ typedef struct ImagePaths
 	char temporary[320]; /* for skopeo */
 } ImagePaths;
 
+/* How skopeo reaches the source. */
+typedef struct ImageAccess
+{
+	const char *auth_file; /* empty: its own choice */
+	bool insecure;		   /* also without TLS */
+} ImageAccess;
+
+/* image_fetch, told how. */
+int image_fetch_by(const HostLayout *layout, const char *source, const ImageAccess *reach, uint64_t timeout_ms,
+				   HostImage *ret_image, Error *err) MUST_CHECK;
+
+/* Of a line of skopeo's log ("… level=fatal msg=\"what it is about\"") only what it is about. */
+void image_simplify_message(Error *err);
+
+/* Adds "skopeo" and what belongs before the command; returns how many words. policy: see image.c. */
+size_t image_skopeo_begin(const char *argv[]);
+
 void image_paths(const HostLayout *layout, ImagePaths *ret_paths);
 
 /* Checks "sha256:<64 hex digits>" and takes the digits out. False for anything else: digests become paths. */

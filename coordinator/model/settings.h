@@ -47,6 +47,7 @@ typedef struct Settings
 	uint64_t restart_delay_ms;		   /* restart-delay: 500ms; doubled after each crash ... */
 	uint64_t restart_delay_max_ms;	   /* restart-delay-max: 1m; ... up to this */
 	char criu[256];					   /* criu: the program; empty: found by itself */
+	char registry_auth_file[256];	   /* registry-auth-file: docker's config.json; empty: where skopeo looks */
 	unsigned max_boots;				   /* max-boots: 4; cold starts at a time, the rest wait in order */
 	unsigned max_resumes;			   /* max-resumes: 4; restores from disk at a time, the rest wait in order */
 	char edge_address[16];			   /* edge-address: 127.0.0.1; where services with a host name listen */

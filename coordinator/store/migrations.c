@@ -35,6 +35,8 @@ static const char *const steps[] = {
 
 	"CREATE TABLE services (namespace TEXT NOT NULL, name TEXT NOT NULL, spec TEXT NOT NULL,"
 	" PRIMARY KEY (namespace, name)) STRICT, WITHOUT ROWID;",
+	/* 3: what an image is called by its registry, to see when a tag has moved. */
+	"ALTER TABLE images ADD COLUMN source_digest TEXT NOT NULL DEFAULT '';",
 };
 #define STEP_COUNT ((int) (sizeof(steps) / sizeof(steps[0])))
 

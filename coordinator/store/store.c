@@ -19,7 +19,7 @@
 	"namespace, name, phase, reason, since_ms, address_index, pid, start_time, suspends, wakes, last_wake_ms, "        \
 	"last_wake_us, woken_by, restarts, delete_wanted, image_id"
 #define EVENT_COLUMNS "id, time_ms, namespace, name, phase, reason, took_us"
-#define IMAGE_COLUMNS "name, id, root, config, created_ms"
+#define IMAGE_COLUMNS "name, id, root, config, created_ms, source_digest"
 
 /* Upserts, never REPLACE: that would delete the app's row first, and its machine with it. */
 static const char *const queries[QUERY_COUNT] = {
@@ -56,9 +56,10 @@ static const char *const queries[QUERY_COUNT] = {
 	[QUERY_EACH_EVENT] = "SELECT * FROM (SELECT " EVENT_COLUMNS " FROM events ORDER BY id DESC LIMIT ?1) ORDER BY id",
 	[QUERY_EACH_EVENT_OF] = "SELECT * FROM (SELECT " EVENT_COLUMNS " FROM events WHERE namespace = ?2 AND name = ?3"
 							" ORDER BY id DESC LIMIT ?1) ORDER BY id",
-	[QUERY_PUT_IMAGE] = "INSERT INTO images (" IMAGE_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5)"
+	[QUERY_PUT_IMAGE] = "INSERT INTO images (" IMAGE_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
 						" ON CONFLICT DO UPDATE SET id = excluded.id, root = excluded.root, config = excluded.config,"
-						" created_ms = excluded.created_ms",
+						" created_ms = excluded.created_ms, source_digest = excluded.source_digest",
+	[QUERY_DELETE_IMAGE] = "DELETE FROM images WHERE name = ?1",
 	[QUERY_GET_IMAGE] = "SELECT " IMAGE_COLUMNS " FROM images WHERE name = ?1",
 	[QUERY_EACH_IMAGE] = "SELECT " IMAGE_COLUMNS " FROM images ORDER BY name",
 };

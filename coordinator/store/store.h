@@ -99,13 +99,15 @@ int store_each_event(Store *store, const char *name_space, const char *name, uns
 typedef struct ImageRecord
 {
 	char name[256];
-	char id[80];	   /* digest of the manifest, "sha256:…" */
-	char root[400];	   /* the unpacked root file system */
-	char *config_json; /* the OCI image configuration; owned by the record */
+	char id[80];			/* digest of the manifest, "sha256:…" */
+	char root[400];			/* the unpacked root file system */
+	char source_digest[80]; /* what its registry calls it; empty: it comes from none */
+	char *config_json;		/* the OCI image configuration; owned by the record */
 	uint64_t created_ms;
 } ImageRecord;
 int store_put_image(Store *store, const ImageRecord *image, Error *err) MUST_CHECK;
 int store_get_image(Store *store, const char *name, ImageRecord *ret_image, Error *err) MUST_CHECK; /* -ENOENT */
+int store_delete_image(Store *store, const char *name, Error *err) MUST_CHECK;
 typedef int (*StoreImageFunction)(void *context, const ImageRecord *image);
 int store_each_image(Store *store, StoreImageFunction function, void *context, Error *err) MUST_CHECK;
 void image_record_clear(ImageRecord *image);

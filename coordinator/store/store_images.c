@@ -26,7 +26,20 @@ store_put_image(Store *store, const ImageRecord *image, Error *err)
 	store_bind_text(statement, 3, image->root);
 	store_bind_text(statement, 4, image->config_json == NULL ? "" : image->config_json);
 	store_bind_number(statement, 5, image->created_ms);
+	store_bind_text(statement, 6, image->source_digest);
 	return store_run_durably(store, statement, image->name, err);
+}
+
+int
+store_delete_image(Store *store, const char *name, Error *err)
+{
+	sqlite3_stmt *statement = NULL;
+	int result = store_prepare(store, QUERY_DELETE_IMAGE, &statement, err);
+
+	if (result < 0)
+		return result;
+	store_bind_text(statement, 1, name);
+	return store_run_durably(store, statement, name, err);
 }
 
 static bool
@@ -37,7 +50,9 @@ read_image(sqlite3_stmt *row, ImageRecord *ret_image)
 	if (!store_column_text(row, 0, ret_image->name, sizeof(ret_image->name)) ||
 		!store_column_text(row, 1, ret_image->id, sizeof(ret_image->id)) ||
 		!store_column_text(row, 2, ret_image->root, sizeof(ret_image->root)) ||
-		!store_column_number(row, 4, INT64_MAX, &ret_image->created_ms) || sqlite3_column_type(row, 3) != SQLITE_TEXT)
+		!store_column_number(row, 4, INT64_MAX, &ret_image->created_ms) ||
+		!store_column_text(row, 5, ret_image->source_digest, sizeof(ret_image->source_digest)) ||
+		sqlite3_column_type(row, 3) != SQLITE_TEXT)
 		return false;
 	config = (const char *) sqlite3_column_text(row, 3);
 	if (config == NULL)

@@ -600,7 +600,7 @@ test_damaged_machines_and_images_are_refused(void **state)
 		assert_int_equal(back.index, 4711);
 		free(sql);
 	}
-	run_sql(fixture, "INSERT INTO images VALUES ('x', 'y', printf('%.*c', 500, 'r'), '{}', 1)");
+	run_sql(fixture, "INSERT INTO images VALUES ('x', 'y', printf('%.*c', 500, 'r'), '{}', 1, '')");
 	assert_int_equal(store_get_image(fixture->store, "x", &image, &err), -EBADMSG);
 }
 
