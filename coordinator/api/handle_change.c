@@ -136,6 +136,24 @@ handle_import_image(ApiCall *call)
 	json_decref(body);
 }
 
+void
+handle_remove_image(ApiCall *call)
+{
+	const char *name = api_call_query(call, "name");
+	Error error = {0};
+
+	if (name == NULL || *name == '\0')
+		api_call_reply_error(call, error_set(&error, -EINVAL, "name: is missing"), &error);
+	else
+		engine_remove_image(api_call_engine(call), name, change_done, call);
+}
+
+void
+handle_prune_images(ApiCall *call)
+{
+	engine_prune_images(api_call_engine(call), change_done, call);
+}
+
 static json_t *
 diagnostics_to_json(const char *file, const DiagnosticList *diagnostics)
 {

@@ -30,6 +30,8 @@ void handle_hibernate_machine(ApiCall *call);
 void handle_suspend_machine(ApiCall *call);
 void handle_wake_machine(ApiCall *call);
 void handle_import_image(ApiCall *call);
+void handle_remove_image(ApiCall *call);
+void handle_prune_images(ApiCall *call);
 void handle_drain(ApiCall *call);
 
 /* handle_events.c, handle_wait.c, handle_logs.c, handle_exec.c */

@@ -32,6 +32,8 @@ const ApiRoute api_routes[] = {
 	{"DELETE", "/v1/namespaces/{ns}/volumes/{name}",  NULL,                  handle_delete_volume,   "Delete a volume and its data"},
 	{"GET",    "/v1/images",                          NULL,                  handle_list_images,     "List images"},
 	{"POST",   "/v1/images",                          NULL,                  handle_import_image,    "Import an image under a name"},
+	{"DELETE", "/v1/images",                          "name",                handle_remove_image,    "Remove an image that no machine uses"},
+	{"POST",   "/v1/images/prune",                    NULL,                  handle_prune_images,    "Remove every image that no machine uses"},
 	{"GET",    "/v1/namespaces",                      NULL,                  handle_list_namespaces, "List namespaces, and what is in them"},
 	{"DELETE", "/v1/namespaces/{ns}",                 "volumes",             handle_delete_namespace, "Delete everything in a namespace"},
 	{"GET",    "/v1/events",                          "namespace,name,last,follow", handle_list_events, "List what became of machines, oldest first"},

@@ -85,8 +85,14 @@ const CliCommand cli_commands[] = {
 	 "Delete a volume and its data", "Refused while an app uses it."},
 
 	{"image", "list", "ls", "", 0, 0, false, JSON, NULL, run_image_list, "List images", NULL},
+	{"image", "pull", NULL, "NAME", 1, 1, false, JSON, NULL, run_image_pull, "Fetch an image from its registry",
+	 "Asks also when it is there already, because a tag may have moved. Machines that run keep what they run; a deploy takes\n"
+	 "what is new. Credentials are those of `docker login` (setting registry-auth-file)."},
 	{"image", "import", NULL, "NAME SOURCE", 2, 2, false, JSON, NULL, run_image_import, "Import an image under a name",
 	 "SOURCE is written as skopeo does it: oci-archive:/path, docker-archive:/path, docker://registry/name."},
+	{"image", "rm", "delete", "NAME", 1, 1, false, YES, NULL, run_image_remove, "Remove an image",
+	 "Refused while an app or a machine uses it."},
+	{"image", "prune", NULL, "", 0, 0, false, JSON | YES, NULL, run_image_prune, "Remove every image that nobody uses", NULL},
 
 	{"namespace", "list", "ls", "", 0, 0, false, JSON, NULL, run_namespace_list, "List namespaces, and what is in them",
 	 "A namespace is there as long as something is in it."},

@@ -30,7 +30,10 @@ int run_volume_get(const CliInvocation *invocation);
 int run_volume_delete(const CliInvocation *invocation);
 
 int run_image_list(const CliInvocation *invocation);
+int run_image_pull(const CliInvocation *invocation);
 int run_image_import(const CliInvocation *invocation);
+int run_image_remove(const CliInvocation *invocation);
+int run_image_prune(const CliInvocation *invocation);
 
 int run_namespace_list(const CliInvocation *invocation);
 int run_namespace_delete(const CliInvocation *invocation);

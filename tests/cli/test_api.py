@@ -332,7 +332,7 @@ def test_no_such_path(coordinator, path):
 
 
 @pytest.mark.parametrize("method, path, allow", [
-    ("POST", "/v1/apps", "GET"), ("PUT", "/v1/images", "GET, POST"), ("GET", "/v1/deploy", "POST"),
+    ("POST", "/v1/apps", "GET"), ("PUT", "/v1/images", "GET, POST, DELETE"), ("GET", "/v1/deploy", "POST"),
     ("PATCH", f"{SAMPLES}/apps/x", "GET, DELETE"), ("OPTIONS", "/v1/version", "GET"), ("TRACE", "/v1/version", "GET"),
 ])
 def test_wrong_method(coordinator, method, path, allow):

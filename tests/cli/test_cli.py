@@ -361,8 +361,8 @@ samples     busy         ready       AGE   -           0 B        0 B       0   
        last words: no \\t such
                    file
 """),
-    (["image", "list"], r"""NAME                                    ID                    CREATED
-ghcr\.io/lttle-cloud/postgres:17-flash   sha256:0123456789ab   AGE ago
+    (["image", "list"], r"""NAME                                    ID                    CREATED      USED BY
+ghcr\.io/lttle-cloud/postgres:17-flash   sha256:0123456789ab   AGE ago   samples/postgresql
 """),
 ])
 def test_tables_with_ages(coordinator, arguments, pattern):
@@ -422,6 +422,7 @@ def test_exit_codes(coordinator, name, code):
     ends(coordinator.cli("machine", "suspend", name), code, err=f"lttle: {name}: fails on purpose\n")
     ends(coordinator.cli("volume", "rm", name, "-y"), code, err=f"lttle: {name}: fails on purpose\n")
     ends(coordinator.cli("image", "import", name, "x"), code, err=f"lttle: {name}: fails on purpose\n")
+    ends(coordinator.cli("image", "rm", name, "-y"), code, err=f"lttle: {name}: fails on purpose\n")
 
 
 def test_changes(coordinator):
@@ -430,7 +431,11 @@ def test_changes(coordinator):
     ends(coordinator.cli("machine", "wake", "--ns", "n", "a b/ü"), OK, "Machine 'a b/ü' is awake.\n")
     ends(coordinator.cli("image", "import", "x:1", "oci:/a"), OK,
          "Image 'x:1' has been imported (sha256:0123456789ab).\n")
-    coordinator.expect_all(["restart n/a", "suspend n/a", "wake n/a b/ü", "import oci:/a"])
+    ends(coordinator.cli("image", "pull", "x:1"), OK, "Image 'x:1' has been pulled (sha256:0123456789ab).\n")
+    ends(coordinator.cli("image", "rm", "reg:5000/a b:ü", "-y"), OK, "Image 'reg:5000/a b:ü' has been removed.\n")
+    ends(coordinator.cli("image", "prune", "-y"), OK, "Image 'old:1' has been removed.\n")
+    coordinator.expect_all(["restart n/a", "suspend n/a", "wake n/a b/ü", "import oci:/a", "import docker://x:1",
+                            "remove image reg:5000/a b:ü", "prune images"])
 
 
 def test_wait(coordinator):

@@ -78,6 +78,7 @@ static const char fixtures[] =
 	"  \"expose\": null, \"host\": \"db.example.com\", \"port\": 443, \"target-port\": 5432, \"protocol\": \"tls\","
 	"  \"address\": \"10.88.0.2\", \"phase\": \"suspended\"}],"
 	"\"images\": [{\"name\": \"ghcr.io/lttle-cloud/postgres:17-flash\", \"id\": \"sha256:0123456789abcdef0123\","
+	"\"digest\": null, \"used-by\": [\"samples/postgresql\"],"
 	"  \"created-ms\": 1760210084000}],"
 	"\"events\": [{\"id\": 1, \"time-ms\": 1760210080000, \"namespace\": \"samples\", \"name\": \"postgresql\","
 	"  \"phase\": \"ready\", \"reason\": \"connection of 10.88.0.1:41234\", \"took-us\": 842},"
@@ -475,6 +476,20 @@ engine_import_image(Engine *engine, const char *name, const char *source, Engine
 	say("import %s", source);
 	answer_later(engine, name, json_pack("{s:s, s:s}", "name", name, "id", "sha256:0123456789abcdef0123"), done,
 				 context);
+}
+
+void
+engine_remove_image(Engine *engine, const char *name, EngineDone done, void *context)
+{
+	say("remove image %s", name);
+	answer_later(engine, name, NULL, done, context);
+}
+
+void
+engine_prune_images(Engine *engine, EngineDone done, void *context)
+{
+	say("%s", "prune images");
+	answer_later(engine, "prune", json_pack("{s:[s]}", "removed", "old:1"), done, context);
 }
 
 void

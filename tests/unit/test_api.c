@@ -115,7 +115,7 @@ test_paths_that_are_not_there(void **state)
 		assert_int_equal(route_find("GET", paths[i], &match, &error), -ENOENT);
 	assert_int_equal(route_find("GET", "/v1/namespaces/%00/apps/x", &match, &error), -EINVAL);
 	assert_int_equal(route_find("PUT", "/v1/images", &match, &error), -EOPNOTSUPP);
-	assert_string_equal(match.allow, "GET, POST");
+	assert_string_equal(match.allow, "GET, POST, DELETE");
 }
 
 /* Otherwise the first would hide the second. */

@@ -214,7 +214,7 @@ test_refused(void **state)
 						  "socket-group, name-prefix, subnet, subnet6, edge-address, certificates, log-level, reclaim, "
 						  "pin-images, hot-set, zram, "
 						  "pressure, prepare-timeout, freeze-timeout, boot-timeout, stop-timeout, restart-delay, "
-						  "restart-delay-max, criu, max-boots, max-resumes, defer-accept"},
+						  "restart-delay-max, criu, registry-auth-file, max-boots, max-resumes, defer-accept"},
 		{"log_level: info\n", "f:1:1: unknown key 'log_level'; did you mean 'log-level'?"},
 		{"reclaim: true\nreclaim: false\n", "f:2:1: key 'reclaim' appears twice; the first is at line 1"},
 		{"state-directory: here\n", "f:1:18: state-directory: must be an absolute path, but this is 'here'"},

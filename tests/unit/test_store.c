@@ -237,7 +237,8 @@ test_a_first_schema_is_brought_up_to_date(void **state)
 	put_app(fixture->store, "n", "a");
 	store_close(fixture->store);
 	fixture->store = NULL;
-	run_sql(fixture, "DROP TABLE services; ALTER TABLE apps DROP COLUMN kind; PRAGMA user_version = 1");
+	run_sql(fixture, "DROP TABLE services; ALTER TABLE apps DROP COLUMN kind;"
+					 "ALTER TABLE images DROP COLUMN source_digest; PRAGMA user_version = 1");
 	ASSERT_DONE(store_open(fixture->directory, &fixture->store, &wrong));
 	assert_int_equal(store_each_app(fixture->store, list_kind, list_problem, &listing, &err), 0);
 	assert_string_equal(text_string(&listing.names), "app a ");
@@ -521,6 +522,7 @@ test_images(void **state)
 	assert_int_equal(store_get_image(fixture->store, image.name, &back, &err), -ENOENT);
 	ASSERT_DONE(store_put_image(fixture->store, &image, &wrong));
 	snprintf(image.id, sizeof(image.id), "sha256:01");
+	snprintf(image.source_digest, sizeof(image.source_digest), "sha256:02");
 	ASSERT_DONE(store_put_image(fixture->store, &image, &wrong));
 	reopen(fixture);
 	ASSERT_DONE(store_get_image(fixture->store, image.name, &back, &wrong));
@@ -533,6 +535,12 @@ test_images(void **state)
 	assert_null(back.config_json);
 	ASSERT_DONE(store_each_image(fixture->store, count_images, &count, &wrong));
 	assert_int_equal(count, 1);
+	ASSERT_DONE(store_delete_image(fixture->store, "nobody", &wrong));
+	ASSERT_DONE(store_get_image(fixture->store, image.name, &back, &wrong));
+	assert_string_equal(back.source_digest, "sha256:02");
+	image_record_clear(&back);
+	ASSERT_DONE(store_delete_image(fixture->store, image.name, &wrong));
+	assert_int_equal(store_get_image(fixture->store, image.name, &back, &err), -ENOENT);
 	image_record_clear(&image);
 }
 
