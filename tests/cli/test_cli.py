@@ -361,7 +361,7 @@ samples     busy         ready       AGE   -           0 B        0 B       0   
        last words: no \\t such
                    file
 """),
-    (["image", "list"], r"""NAME                                    ID                    CREATED      USED BY
+    (["image", "list"], r"""NAME                                    ID                    CREATED +USED BY
 ghcr\.io/lttle-cloud/postgres:17-flash   sha256:0123456789ab   AGE ago   samples/postgresql
 """),
 ])
