@@ -28,11 +28,10 @@ images_print(json_t *images)
 	{
 		_cleanup_text_ Text users = {0};
 		char text[OUTPUT_TEXT_BYTES];
-		const json_t *user;
-		size_t at;
+		const json_t *names = json_object_get(image, "used-by");
 
-		json_array_foreach(json_object_get(image, "used-by"), at, user)
-			text_printf(&users, "%s%s", at > 0 ? ", " : "", json_string_value(user));
+		for (size_t i = 0; i < json_array_size(names); i++)
+			text_printf(&users, "%s%s", i > 0 ? ", " : "", json_string_value(json_array_get(names, i)));
 		table_add(&table, "%s", member_text(image, "name"));
 		table_add(&table, "%.*s", SHORT_ID_BYTES, member_text(image, "id"));
 		output_format_age((double) clock_realtime_ms() - member_number(image, "created-ms"), text);
