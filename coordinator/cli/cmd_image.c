@@ -139,22 +139,19 @@ run_image_remove(const CliInvocation *invocation)
 int
 run_image_prune(const CliInvocation *invocation)
 {
-	const json_t *name;
+	const json_t *names;
 	json_t *answer;
-	size_t index;
 	int code = confirm(invocation, "Remove every image that nobody uses?");
 
 	if (code == EXIT_CODE_OK)
 		code = api_request(invocation, "POST", "/v1/images/prune", &answer);
 	if (code != EXIT_CODE_OK)
 		return code;
+	names = json_object_get(answer, "removed");
 	if (cli_has(invocation, OPTION_JSON))
 		output_json(answer);
-	else
-	{
-		json_array_foreach(json_object_get(answer, "removed"), index, name)
-			output_succeed("Image '%s' has been removed.", json_string_value(name));
-	}
+	for (size_t i = 0; !cli_has(invocation, OPTION_JSON) && i < json_array_size(names); i++)
+		output_succeed("Image '%s' has been removed.", json_string_value(json_array_get(names, i)));
 	json_decref(answer);
 	return EXIT_CODE_OK;
 }
