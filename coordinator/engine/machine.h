@@ -155,7 +155,8 @@ typedef struct Machine
 	bool snapshot_promised; /* the manual trigger was answered OK, and what it asked for has not come about yet */
 	uint64_t
 		strategy_until_ns; /* its strategy is fulfilled, and until then suspends without waiting for the idle time */
-	ListenWatch *listen_watch; /* while its strategy, or what a client could wake it by, is still to come */
+	uint64_t listening_since_ns; /* while it boots: what was to be listened on is; 0: not yet */
+	ListenWatch *listen_watch;	 /* while its strategy, or what a client could wake it by, is still to come */
 	PlainLook plain;
 	AwakeReason awake;	  /* empty: nothing keeps it awake */
 	unsigned awake_noted; /* kinds of it that are on the event log for this time awake, as bits */

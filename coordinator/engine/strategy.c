@@ -19,6 +19,9 @@
 /* How long after it was fulfilled a strategy suspends without waiting for the idle time. */
 #define STRATEGY_DUE_MS 10000
 
+/* How long a server that listens may recover before it counts as ready without having said so. */
+#define RECOVERY_MS 30000
+
 bool
 strategy_is_fulfilled(const AppSpec *spec, const uint16_t *ports, size_t count)
 {
@@ -87,6 +90,41 @@ machine_end_strategy(Machine *machine)
 		log_warning("listening is still watched", "machine", machine->label, "reason", error.message);
 }
 
+/*
+ * PostgreSQL listens before it has recovered, and tells those who come meanwhile that it is starting up. Who waits at
+ * the gate's stubs is spared that: where the extension is there, its READY is what counts, for a while. It has made its
+ * page soon after listening.
+ */
+static bool
+machine_is_still_recovering(const Machine *machine)
+{
+	uint64_t waited_ms = (clock_monotonic_ns() - machine->listening_since_ns) / NS_PER_MS;
+
+	if (machine->gate == NULL && machine->spec.mode == MODE_FLASH)
+		return false;
+	if (machine->facts.channel_open)
+		return false;
+	return waited_ms < BOOT_LOOK_MS || (waited_ms < RECOVERY_MS && !machine_is_plain(machine));
+}
+
+/* It boots, and what was to be listened on is: it is ready, now or a little later. */
+static void
+machine_settle_listening(Machine *machine)
+{
+	char detail[64] = "";
+
+	if (machine->listening_since_ns == 0)
+		machine->listening_since_ns = clock_monotonic_ns();
+	if (machine_is_still_recovering(machine))
+	{
+		machine_start_timer(machine->idle_timer, BOOT_LOOK_MS);
+		return;
+	}
+	if (machine->spec.mode == MODE_FLASH)
+		strategy_describe(&machine->spec, detail, sizeof(detail));
+	machine_dispatch(machine, EVENT_SERVER_READY, detail);
+}
+
 static void
 machine_note_listening(Machine *machine, const uint16_t *ports, size_t count)
 {
@@ -94,19 +132,18 @@ machine_note_listening(Machine *machine, const uint16_t *ports, size_t count)
 	bool reachable = machine_can_be_woken(machine);
 	bool fulfilled = flash ? strategy_is_fulfilled(&machine->spec, ports, count)
 						   : reachable || machine_next_service(machine, NULL) == NULL;
-	char detail[64] = "";
 
 	if (!fulfilled)
 		return;
 	if (reachable || !flash)
 		machine_end_strategy(machine);
-	if (flash)
-		strategy_describe(&machine->spec, detail, sizeof(detail));
 	if (machine->phase != PHASE_BOOTING && machine->phase != PHASE_READY)
 		return;
 	machine->strategy_until_ns = flash ? clock_monotonic_ns() + STRATEGY_DUE_MS * NS_PER_MS : 0;
-	if (machine->phase == PHASE_BOOTING)
-		machine_dispatch(machine, EVENT_SERVER_READY, detail);
+	if (machine->phase == PHASE_BOOTING && machine_next_service(machine, NULL) != NULL)
+		machine_settle_listening(machine);
+	else if (machine->phase == PHASE_BOOTING)
+		machine_dispatch(machine, EVENT_SERVER_READY, NULL);
 	else
 		machine_check_idle(machine);
 }
@@ -125,8 +162,14 @@ machine_look_for_listening(Machine *machine)
 	uint16_t ports[LISTEN_WATCH_MAX];
 	size_t count = 0;
 	Error error;
-	int result = network_open_namespace(&machine->network, &namespace_fd, &error);
+	int result;
 
+	if (machine->listening_since_ns != 0)
+	{
+		machine_settle_listening(machine);
+		return;
+	}
+	result = network_open_namespace(&machine->network, &namespace_fd, &error);
 	if (result == 0)
 		result = sockdiag_open(namespace_fd, &diag_fd, &error);
 	if (result == 0)
@@ -158,6 +201,7 @@ machine_begin_strategy(Machine *machine)
 	Error error;
 
 	machine_end_strategy(machine);
+	machine->listening_since_ns = 0;
 	if (machine_notices_listening(machine) &&
 		listen_watch_open(machine->engine->loop, machine->engine->cgroups, machine->group, machine_handle_listening,
 						  machine, &machine->listen_watch, &error) < 0)
