@@ -140,7 +140,7 @@ machine_note_listening(Machine *machine, const uint16_t *ports, size_t count)
 	if (machine->phase != PHASE_BOOTING && machine->phase != PHASE_READY)
 		return;
 	machine->strategy_until_ns = flash ? clock_monotonic_ns() + STRATEGY_DUE_MS * NS_PER_MS : 0;
-	if (machine->phase == PHASE_BOOTING && machine_next_service(machine, NULL) != NULL)
+	if (machine->phase == PHASE_BOOTING && (flash || machine_next_service(machine, NULL) != NULL))
 		machine_settle_listening(machine);
 	else if (machine->phase == PHASE_BOOTING)
 		machine_dispatch(machine, EVENT_SERVER_READY, NULL);
