@@ -1,33 +1,26 @@
 /*
- * A machine's log as a stream. The file is read in pieces, the next one when the last has left for the client, so a
- * slow reader costs one piece of memory. Following waits for inotify; it ends when the file is removed (the machine is
- * deleted) or the client goes. A log that was cut short is read again from its beginning.
+ * A machine's log as a stream. It is read in pieces, the next one when the last has left for the client, so a slow
+ * reader costs one piece of memory. Following waits for inotify; it ends when the file is removed (the machine is
+ * deleted) or the client goes. A log that the machine has emptied is read again from its beginning.
  */
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/call.h"
 #include "api/handlers.h"
-#include "base/cleanup.h"
 #include "base/text.h"
+#include "engine/log_reader.h"
 
-#define PIECE_BYTES		65536
 #define TAIL_MOST_LINES 100000
-#define TAIL_MOST_BYTES (16 * 1024 * 1024) /* a look back ends here, so that it never holds the loop for long */
-#define TAIL_WHOLE		UINT64_MAX
 
 typedef struct LogStream
 {
 	ApiCall *call;
-	int fd;
-	off_t offset; /* what was sent so far */
+	LogReader *reader;
 	bool follow;
 	bool sending; /* a piece is on its way */
 	int watch_fd;
@@ -43,8 +36,7 @@ log_stream_free(LogStream *stream)
 		event_free(stream->changed);
 	if (stream->watch_fd >= 0)
 		close(stream->watch_fd);
-	if (stream->fd >= 0)
-		close(stream->fd);
+	log_reader_free(stream->reader);
 	free(stream);
 }
 
@@ -70,43 +62,27 @@ log_handle_sent(void *context)
 	log_pump(stream);
 }
 
-/* True while there may come more: the file still has a name. */
-static bool
-log_is_alive(LogStream *stream)
-{
-	struct stat status;
-
-	if (fstat(stream->fd, &status) < 0)
-		return false;
-	if (status.st_size < stream->offset)
-		stream->offset = 0;
-	return status.st_nlink > 0;
-}
-
 /* Sends the next piece if there is one; otherwise waits for more, or ends. */
 static void
 log_pump(LogStream *stream)
 {
-	bool alive = log_is_alive(stream);
+	bool alive = log_reader_is_alive(stream->reader);
+	_cleanup_text_ Text text = {0};
 	struct evbuffer *piece;
-	char bytes[PIECE_BYTES];
-	ssize_t got;
 
 	if (stream->sending)
 		return;
-	got = pread(stream->fd, bytes, sizeof(bytes), stream->offset);
-	if (got <= 0)
+	if (!log_reader_next(stream->reader, &text))
 	{
-		if (got < 0 || !stream->follow || !alive)
+		if (!stream->follow || !alive)
 			log_end(stream);
 		return;
 	}
 	piece = evbuffer_new();
-	if (piece == NULL || evbuffer_add(piece, bytes, (size_t) got) < 0)
+	if (piece == NULL || evbuffer_add(piece, text_string(&text), text.length) < 0)
 		log_end(stream);
 	else
 	{
-		stream->offset += got;
 		stream->sending = true;
 		api_call_stream_send(stream->call, piece, log_handle_sent, stream);
 	}
@@ -123,45 +99,6 @@ log_handle_changed(evutil_socket_t fd, short what, void *context)
 	while (read(fd, events, sizeof(events)) > 0)
 		;
 	log_pump(context);
-}
-
-/* Where the last `lines` lines begin. */
-static int
-log_find_tail(int fd, uint64_t lines, off_t *ret_offset, Error *err)
-{
-	char bytes[PIECE_BYTES];
-	struct stat status;
-	off_t at;
-	off_t least;
-
-	if (fstat(fd, &status) < 0)
-		return error_set_errno(err, errno, "log: size");
-	at = status.st_size;
-	least = at > TAIL_MOST_BYTES ? at - TAIL_MOST_BYTES : 0;
-	if (lines == 0)
-	{
-		*ret_offset = at;
-		return 0;
-	}
-	while (at > least)
-	{
-		off_t from = at - (off_t) sizeof(bytes) > least ? at - (off_t) sizeof(bytes) : least;
-		ssize_t got = pread(fd, bytes, (size_t) (at - from), from);
-
-		if (got < 0)
-			return error_set_errno(err, errno, "log: read");
-		/* A newline that ends the file's last line begins no other. */
-		for (ssize_t i = got - 1; i >= 0; i--)
-		{
-			if (bytes[i] != '\n' || from + i + 1 == status.st_size || --lines > 0)
-				continue;
-			*ret_offset = from + i + 1;
-			return 0;
-		}
-		at = from;
-	}
-	*ret_offset = least;
-	return 0;
 }
 
 static int
@@ -181,30 +118,29 @@ log_watch(LogStream *stream, const char *path, Error *err)
 static int
 log_open(LogStream *stream, Error *err)
 {
+	LogReaderSpec spec = {.tail_lines = LOG_READER_ALL_LINES};
 	char name[NAME_MAX_BYTES + 1];
 	char path[512];
-	uint64_t lines = 0;
 	int result = api_call_resolve_machine(stream->call, name, err);
 
 	if (result == 0)
 		result = api_call_query_flag(stream->call, "follow", &stream->follow, err);
-	if (result == 0 && api_call_query(stream->call, "tail") == NULL)
-		lines = TAIL_WHOLE;
-	else if (result == 0)
-		result = api_call_query_number(stream->call, "tail", 0, TAIL_MOST_LINES, &lines, err);
+	if (result == 0)
+		result = api_call_query_flag(stream->call, "timestamps", &spec.times, err);
+	if (result == 0)
+		result = api_call_query_number(stream->call, "since-ms", 0, INT64_MAX, &spec.since_ms, err);
+	if (result == 0 && api_call_query(stream->call, "tail") != NULL)
+		result = api_call_query_number(stream->call, "tail", 0, TAIL_MOST_LINES, &spec.tail_lines, err);
 	if (result == 0)
 		result =
 			engine_log_path(api_call_engine(stream->call), api_call_parameter(stream->call, "ns"), name, path, err);
 	if (result < 0)
 		return result;
-	stream->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (stream->fd < 0)
-		return error_set_errno(err, errno, "log %s", path);
+	spec.path = path;
+	/* First the watch: what is written between the two is read, and told again. */
 	if (stream->follow)
 		result = log_watch(stream, path, err);
-	if (result == 0 && lines != TAIL_WHOLE)
-		result = log_find_tail(stream->fd, lines, &stream->offset, err);
-	return result;
+	return result < 0 ? result : log_reader_open(&spec, &stream->reader, err);
 }
 
 void
@@ -214,7 +150,7 @@ handle_logs(ApiCall *call)
 	Error error = {0};
 	int result;
 
-	*stream = (LogStream){.call = call, .fd = -1, .watch_fd = -1};
+	*stream = (LogStream){.call = call, .watch_fd = -1};
 	result = log_open(stream, &error);
 	if (result < 0)
 	{

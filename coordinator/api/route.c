@@ -17,7 +17,7 @@ const ApiRoute api_routes[] = {
 	{"GET",    "/v1/machines",                        "namespace",           handle_list_machines,   "List machines"},
 	{"GET",    MACHINE,                               "prefix",              handle_get_machine,     "Show a machine"},
 	{"DELETE", MACHINE,                               NULL,                  handle_delete_machine,  "Stop and forget a machine that has no app"},
-	{"GET",    MACHINE "/logs",                       "follow,tail,prefix",  handle_logs,            "Read what a machine has written"},
+	{"GET",    MACHINE "/logs",                       "follow,tail,since-ms,timestamps,prefix", handle_logs, "Read what a machine has written"},
 	{"GET",    MACHINE "/wait",                       "phase,timeout-ms,prefix", handle_wait,        "Wait until a machine is in a phase"},
 	{"POST",   MACHINE "/restart",                    NULL,                  handle_restart_machine, "Stop a machine in order and start it again"},
 	{"POST",   MACHINE "/hibernate",                  NULL,                  handle_hibernate_machine, "Write a machine to disk now"},

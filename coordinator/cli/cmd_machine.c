@@ -1,5 +1,6 @@
 /* lttle machine list, get, logs, restart, suspend, wake, wait */
 #include <errno.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/rows.h"
+#include "cli/since.h"
 
 static double
 ms_since(const json_t *object, const char *key)
@@ -239,11 +241,23 @@ run_machine_logs(const CliInvocation *invocation)
 {
 	_cleanup_text_ Text target = {0};
 	HttpRequest request = {.socket_path = cli_socket(invocation), .method = "GET"};
+	const char *since = invocation->values[OPTION_SINCE];
+	uint64_t since_ms = 0;
+	char number[32];
 	HttpStream stream;
 	Error error;
 	int code;
 
+	if (since != NULL && !since_parse(since, &since_ms))
+	{
+		output_complain("--since: '%s' is neither a duration such as 10m nor a time such as 2026-03-01T12:00:00Z",
+						since);
+		return EXIT_CODE_USAGE;
+	}
+	snprintf(number, sizeof(number), "%" PRIu64, since_ms);
 	api_path(&target, invocation, "machines", invocation->arguments[0], "/logs?prefix=true");
+	api_append_query(&target, "since-ms", since != NULL ? number : NULL);
+	api_append_query(&target, "timestamps", cli_has(invocation, OPTION_TIMES) ? "true" : NULL);
 	api_append_query(&target, "follow", cli_has(invocation, OPTION_FOLLOW) ? "true" : NULL);
 	api_append_query(&target, "tail", invocation->values[OPTION_TAIL]);
 	request.target = text_string(&target);

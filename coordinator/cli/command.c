@@ -23,6 +23,8 @@ const CliOption cli_options[OPTION_COUNT] = {
 	{OPTION_LAST,        0,   "last",        NULL, "N",        "how many, the newest ones (without it: 100; with -f: 10)"},
 	{OPTION_NAME,        0,   "name",        NULL, "NAME",     "only of this machine"},
 	{OPTION_NO_WAIT,     0,   "no-wait",     NULL, NULL,       "do not wait for what was begun"},
+	{OPTION_SINCE,       0,   "since",       NULL, "TIME",     "begin with what was written then: 10m ago, or 2026-03-01T12:00:00Z"},
+	{OPTION_TIMES,       't', "timestamps",  NULL, NULL,       "begin each line with the time at which it was written"},
 	{OPTION_VOLUMES,     0,   "volumes",     NULL, NULL,       "volumes too, with their data"},
 };
 
@@ -51,8 +53,11 @@ const CliCommand cli_commands[] = {
 	 "NAME may be a unique prefix."},
 	{"machine", "delete", "rm", "NAME", 1, 1, false, NS | YES, "machines", run_machine_delete,
 	 "Stop and forget a machine", "Of one that belongs to an app: lttle app delete. Its volumes stay."},
-	{"machine", "logs", NULL, "NAME", 1, 1, false, NS | OPTION_BIT(OPTION_FOLLOW) | OPTION_BIT(OPTION_TAIL), "machines",
-	 run_machine_logs, "Print what a machine has written", "NAME may be a unique prefix. Reading does not wake the machine."},
+	{"machine", "logs", NULL, "NAME", 1, 1, false,
+	 NS | OPTION_BIT(OPTION_FOLLOW) | OPTION_BIT(OPTION_TAIL) | OPTION_BIT(OPTION_SINCE) | OPTION_BIT(OPTION_TIMES), "machines",
+	 run_machine_logs, "Print what a machine has written",
+	 "NAME may be a unique prefix. Reading does not wake the machine. --since takes a duration (so long ago) or RFC 3339; a time\n"
+	 "without a zone is local. Times are those at which lttled saw the log grow, at most a second apart."},
 	{"machine", "exec", NULL, "NAME PROGRAM [ARGUMENT…]", 1, 1, true,
 	 NS | OPTION_BIT(OPTION_INTERACTIVE) | OPTION_BIT(OPTION_TERMINAL), "machines", run_machine_exec,
 	 "Run a program in a machine",

@@ -47,15 +47,22 @@ option_find_long(const char *name, size_t length)
 	return NULL;
 }
 
+/* A letter may stand for several options: then for the one that the command takes. */
 static const CliOption *
-option_find_letter(char letter)
+option_find_letter(char letter, const CliCommand *command)
 {
+	const CliOption *found = NULL;
+
 	for (size_t i = 0; i < OPTION_COUNT; i++)
 	{
-		if (cli_options[i].letter == letter)
-			return &cli_options[i];
+		bool taken = command == NULL || ((command->options | OPTIONS_ALWAYS) & OPTION_BIT(i)) != 0;
+
+		if (cli_options[i].letter == letter && (taken || found == NULL))
+			found = &cli_options[i];
+		if (found == &cli_options[i] && taken)
+			break;
 	}
-	return NULL;
+	return found;
 }
 
 /* Takes an option's value: inline ("=value", or NULL) or the next word. word is for messages. */
@@ -100,7 +107,7 @@ parser_take_letters(Parser *parser, const char *word)
 {
 	for (const char *letter = word + 1; *letter != '\0'; letter++)
 	{
-		const CliOption *option = option_find_letter(*letter);
+		const CliOption *option = option_find_letter(*letter, parser->invocation->command);
 		int result;
 
 		if (option == NULL)

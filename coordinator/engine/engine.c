@@ -482,6 +482,7 @@ engine_free(Engine *engine)
 		machine_free(machine);
 	}
 	engine_forget_pressure(engine);
+	engine_unwatch_logs(engine);
 	engine_end_reclaims(engine);
 	while (engine->volumes != NULL)
 	{

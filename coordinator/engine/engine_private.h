@@ -40,6 +40,7 @@ typedef struct EnginePressure
 } EnginePressure;
 
 typedef struct Drain Drain;
+typedef struct LogWatch LogWatch;
 typedef struct Reach Reach;
 
 struct Engine
@@ -63,6 +64,7 @@ struct Engine
 	uint64_t last_ticket;		/* of those that wait for their turn */
 	struct event *reclaim_turn; /* serves those who wait to give memory back; NULL before the first suspend */
 	EnginePressure pressure;
+	LogWatch *log_watch;   /* NULL before the first machine, or when the kernel gives none */
 	EngineFollow *follows; /* the event log */
 	Drain *drain;		   /* NULL: open for everything */
 	bool host_restarted;   /* since the last coordinator */
@@ -91,6 +93,7 @@ struct json_t *machine_services_to_json(const Machine *machine);
 void engine_service_changed(Engine *engine, const ServiceSpec *spec);
 void engine_service_removed(Engine *engine, const ServiceSpec *spec);
 void engine_watch_pressure(Engine *engine);	 /* a machine sleeps, and has given back what it could */
+void engine_unwatch_logs(Engine *engine);	 /* after the machines */
 void engine_forget_pressure(Engine *engine); /* after the machines */
 void engine_end_reclaims(Engine *engine);	 /* the same */
 /* dependencies.c: a machine has another phase than before; those that waited for it go on. */

@@ -404,6 +404,7 @@ void
 machine_watch_process(Machine *machine)
 {
 	machine->started_ns = clock_monotonic_ns();
+	machine_watch_log(machine);
 	if (machine->process.fd < 0)
 		return;
 	machine_add_exit_event(machine);
@@ -420,6 +421,7 @@ machine_adopt_process(Machine *machine, Error *err)
 	if (result < 0)
 		return result;
 	machine->started_ns = clock_monotonic_ns();
+	machine_watch_log(machine);
 	machine_add_exit_event(machine);
 	return 0;
 }

@@ -143,6 +143,7 @@ void
 machine_free(Machine *machine)
 {
 	machine_end_waits(machine, false);
+	machine_unwatch_log(machine);
 	machine_cancel_memory_work(machine);
 	job_cancel(machine->work);
 	machine_stop_freeze_watch(machine);

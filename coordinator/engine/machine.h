@@ -18,6 +18,7 @@
  *   flash.c       what the extension says
  *   wait.c        those who wait for a phase
  *   failure.c     why it does not run
+ *   machine_log.c when it has written what, and rotation
  *   event_log.c   what became of it, for those who look or follow
  *   turns.c       cold starts, restores and reclaiming in turn
  */
@@ -181,6 +182,7 @@ typedef struct Machine
 	uint64_t pressure_not_before_ns; /* left alone until then */
 
 	MachineDrain drain;
+	struct MachineLog *log; /* NULL: not watched yet */
 	struct EngineWait *waits;
 	struct Machine *next;
 } Machine;
@@ -315,6 +317,11 @@ void machine_add_event(Machine *machine, uint64_t took_us); /* it is in another 
 /* `awake` keeps it from going to sleep. kind: an ActivityReason, or AWAKE_UNREACHABLE. */
 void machine_note_awake(Machine *machine, unsigned kind);
 #define AWAKE_UNREACHABLE 31 /* nobody could wake it */
+
+/* machine_log.c */
+typedef struct MachineLog MachineLog;
+void machine_watch_log(Machine *machine); /* it has a process that may write */
+void machine_unwatch_log(Machine *machine);
 
 /* turns.c */
 void machine_join_queue(Machine *machine, TurnKind kind);	 /* served by the next engine_serve_turns */

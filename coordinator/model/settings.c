@@ -117,6 +117,25 @@ static const Key pressure_keys[] = {
 	{0},
 };
 
+static const Key log_keys[] = {
+	{.name = "size",
+	 .type = KEY_SIZE,
+	 .fallback = "10Mi",
+	 .minimum = 64 * 1024,
+	 .maximum = 1024 * MIB,
+	 FIELD(log_size_bytes),
+	 .example = "10Mi",
+	 .doc = "A machine's log that is longer is rotated: all but its end becomes an older part."},
+	{.name = "files",
+	 .type = KEY_NUMBER,
+	 .fallback = "5",
+	 .maximum = 100,
+	 FIELD(log_files),
+	 .example = "5",
+	 .doc = "How many older parts of a log are kept."},
+	{0},
+};
+
 static const Key settings_keys[] = {
 	{.name = "state-directory",
 	 .type = KEY_HOST_PATH,
@@ -200,6 +219,7 @@ static const Key settings_keys[] = {
 	 .doc =
 		 "When memory runs short the machine that has been suspended for longest goes to disk, one at a time, the next "
 		 "when that was not enough."},
+	{.name = "logs", .type = KEY_MAP, .keys = log_keys, .doc = "What is kept of what machines write."},
 	{.name = "prepare-timeout",
 	 .type = KEY_DURATION,
 	 .fallback = "5s",

@@ -52,6 +52,8 @@ typedef struct Settings
 	unsigned max_resumes;			   /* max-resumes: 4; restores from disk at a time, the rest wait in order */
 	char edge_address[16];			   /* edge-address: 127.0.0.1; where services with a host name listen */
 	char certificates[256];			   /* certificates: /etc/lttle/certificates */
+	uint64_t log_size_bytes;		   /* logs.size: 10Mi; a machine's log that is longer is rotated */
+	unsigned log_files;				   /* logs.files: 5; so many older parts are kept */
 	uint64_t defer_accept_seconds;	   /* defer-accept: 60s; how long a silent new connection is kept from the server */
 } Settings;
 

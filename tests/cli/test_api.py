@@ -4,8 +4,10 @@ import json
 import os
 import socket
 import stat
+import struct
 import subprocess
 import threading
+from pathlib import Path
 
 import openapi
 import pytest
@@ -245,6 +247,33 @@ def test_log_follow_until_the_log_goes(coordinator):
     coordinator.log.unlink()
     assert response.read() == b""
     connection.close()
+
+
+def keep_older_part(coordinator):
+    """The log as after a rotation: ten bytes have gone to an older part, whose time is known."""
+    Path(f"{coordinator.log}.{10:020}").write_bytes(b"zero\nhalf\n")
+    Path(f"{coordinator.log}.{10:020}.times").write_bytes(struct.pack("=QQ", 10, 1760210080120))
+    Path(f"{coordinator.log}.times").write_bytes(struct.pack("=QQQQ", 14, 1760210081000, 24, 1760210084999))
+
+
+@pytest.mark.parametrize("query, text", [
+    ("", "zero half one two three"), ("?tail=4", "half one two three"), ("?since-ms=1760210080120", "zero half one two three"),
+    ("?since-ms=1760210080121", "one two three"), ("?since-ms=1760210081001", "two three"),
+    ("?since-ms=1760210081001&tail=1", "three"), ("?since-ms=1760210085000", ""),
+])
+def test_log_of_several_parts(coordinator, query, text):
+    keep_older_part(coordinator)
+    assert read_log(coordinator, query).decode().split() == text.split()
+
+
+def test_log_with_times(coordinator):
+    keep_older_part(coordinator)
+    assert read_log(coordinator, "?timestamps=true&tail=4").decode().splitlines() == [
+        "2025-10-11T19:14:40.120Z half", "2025-10-11T19:14:41.000Z one", "2025-10-11T19:14:44.999Z two",
+        "2025-10-11T19:14:44.999Z three",
+    ]
+    assert coordinator.error("GET", f"{SAMPLES}/machines/postgresql/logs?timestamps=yes") == (400, "invalid")
+    assert coordinator.error("GET", f"{SAMPLES}/machines/postgresql/logs?since-ms=noon") == (400, "invalid")
 
 
 def count_open_files(coordinator):

@@ -594,6 +594,27 @@ def test_logs_tail_and_follow(coordinator):
     assert follower.wait(DEADLINE_SECONDS) == OK
 
 
+@pytest.mark.parametrize("since, text", [
+    ("2025-10-11T19:14:41Z", "one two three"), ("2025-10-11T19:14:41.001Z", "two three"),
+    ("2025-10-11t21:14:42.5+02:00", "two three"), ("2025-10-11 19:14:42", "two three"), ("2025-10-12", ""),
+    ("2025-10-11", "one two three"), ("10m", ""), ("20000d", "one two three"),
+])
+def test_logs_since(coordinator, since, text):
+    (coordinator.log.parent / "machine.log.times").write_bytes(
+        struct.pack("=QQQQ", 4, 1760210081000, 14, 1760210084999))
+    done = coordinator.cli("machine", "logs", "--ns", "samples", "postgresql", "--since", since)
+    assert (done.returncode, done.stdout.decode().split()) == (OK, text.split())
+    done = coordinator.cli("machine", "logs", "-t", "--ns", "samples", "postgresql", "--since", since)
+    assert done.stdout.decode().split()[1::2] == text.split()
+
+
+@pytest.mark.parametrize("since", ["soon", "2025-13-11", "2025-10-11T", "2025-10-11T19:14", "2025-10-11T19:14:41+2", "-1m"])
+def test_logs_since_no_time(coordinator, since):
+    done = coordinator.cli("machine", "logs", "x", f"--since={since}")
+    assert (done.returncode, done.stdout) == (USAGE, b"")
+    assert done.stderr.startswith(f"lttle: --since: '{since}' is neither a duration such as 10m nor a time".encode())
+
+
 def test_output_that_cannot_be_written_is_a_failure(coordinator):
     with open("/dev/full", "wb") as full:
         done = subprocess.run([LTTLE, "--socket", coordinator.socket, "app", "list"], stdout=full, stderr=subprocess.PIPE)

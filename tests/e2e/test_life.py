@@ -1,5 +1,6 @@
 """What users see of a machine's life: why one does not start, what a deploy came to, logs, events, namespaces."""
 
+import datetime
 import errno
 import fcntl
 import json
@@ -33,7 +34,7 @@ def app(name, script, *, namespace=NAMESPACE, image=harness.IMAGE, more=""):
 
 @pytest.fixture(scope="module")
 def life():
-    settings = "restart-delay-max: 200ms\nstop-timeout: 1s\n"
+    settings = "restart-delay-max: 200ms\nstop-timeout: 1s\nlogs:\n  size: 64Ki\n  files: 20\n"
     with harness.Coordinator(f"l{os.getpid() % 100000:05d}", harness.subnet(1), settings) as coordinator:
         yield coordinator
 
@@ -43,7 +44,8 @@ def clean(life):
     """Apps of a test are gone behind it."""
     yield life
     for left in life.json("namespace", "list"):
-        life.cli("namespace", "delete", left["name"], "--volumes", "-y")
+        if left["name"] != "servers":
+            life.cli("namespace", "delete", left["name"], "--volumes", "-y")
 
 
 def machine(host, name, namespace=NAMESPACE):
@@ -199,19 +201,95 @@ def test_events_are_followed_as_they_come(clean):
     assert events == clean.json("events", "--ns", NAMESPACE, "--name", "told")[-6:]
 
 
-def test_events_say_who_wakes_and_what_keeps_awake(life):
-    database = harness.Database(life, "awake", namespace=NAMESPACE, traffic_aware=False)
-    try:
-        connection = database.connect()
-        with Follower(life, "--ns", NAMESPACE, "--name", "awake", "--last", "100") as follower:
-            follower.until(lambda events: events[-1]["reason"].startswith("stays awake: connection: "))
-        connection.close()
-        database.wait("suspended")
-        reasons = [event["reason"] for event in life.json("events", "--ns", NAMESPACE, "--name", "awake")]
-        assert any(re.match(r"a client is there: .*\d+\.\d+\.\d+\.\d+", reason) for reason in reasons), reasons
-        assert sum(reason.startswith("stays awake: connection: ") for reason in reasons) == 1
-    finally:
-        database.delete()
+@pytest.fixture(scope="module")
+def awake(life):
+    """A server that open connections keep awake."""
+    return harness.Database(life, "awake", namespace="servers", traffic_aware=False)
+
+
+def test_events_say_who_wakes_and_what_keeps_awake(life, awake):
+    connection = awake.connect()
+    with Follower(life, "--ns", "servers", "--name", "awake", "--last", "100") as follower:
+        follower.until(lambda events: events[-1]["reason"].startswith("stays awake: connection: "))
+    connection.close()
+    awake.wait("suspended")
+    reasons = [event["reason"] for event in life.json("events", "--ns", "servers", "--name", "awake")]
+    assert any(re.match(r"a client is there: .*\d+\.\d+\.\d+\.\d+", reason) for reason in reasons), reasons
+    assert sum(reason.startswith("stays awake: connection: ") for reason in reasons) == 1
+
+
+# ---- logs ----
+
+
+def log_parts(host, name, namespace=NAMESPACE):
+    """How long the log is now, and the older parts that were cut off its front."""
+    directory = host.state / "machines" / namespace / name
+    return (directory / "machine.log").stat().st_size, sorted(directory.glob("machine.log." + 20 * "[0-9]"))
+
+
+def logs(host, name, *arguments, namespace=NAMESPACE):
+    return host.cli("machine", "logs", "--ns", namespace, name, *arguments).stdout
+
+
+def test_rotation_loses_nothing(clean):
+    # 40 bursts of 1,000 lines, while it is rotated at most once a second.
+    burst = "n=$((n + 1)); seq $((n * 1000)) $((n * 1000 + 999)); sleep 0.1"
+    script = f"n=0; while [ $n -lt 40 ]; do {burst}; done; echo the end; {SLEEP}"
+    wanted = [str(number) for number in range(1000, 41000)] + ["the end"]
+    deploy(clean, app("writer", script), "--no-wait")
+    wait_until("the log", lambda: machine(clean, "writer")["phase"] == "ready")
+    with subprocess.Popen([harness.LTTLE, "--socket", clean.socket, "machine", "logs", "--ns", NAMESPACE, "-f", "writer"],
+                          stdout=subprocess.PIPE, text=True) as follower:
+        followed = []
+        for line in follower.stdout:
+            followed.append(line.rstrip("\n"))
+            if followed[-1] == "the end":
+                break
+        follower.kill()
+    assert followed == wanted
+    wait_until("the last rotation", lambda: log_parts(clean, "writer")[0] <= 65536)
+    size, older = log_parts(clean, "writer")
+    assert len(older) >= 2 and size + sum(part.stat().st_size for part in older) == len("\n".join(wanted)) + 1
+    assert logs(clean, "writer").splitlines() == wanted
+    assert logs(clean, "writer", "--tail", "30000").splitlines() == wanted[-30000:]
+
+
+def test_logs_have_times_and_keep_over_restarts(clean):
+    times = clean.state / "machines" / NAMESPACE / "timed" / "machine.log.times"
+    before = now()
+    assert deploy(clean, app("timed", f"echo first; {SLEEP}")).returncode == 0
+    wait_until("the time of the first line", lambda: times.exists() and times.stat().st_size == 16)
+    between = now()
+    clean.cli("machine", "restart", "--ns", NAMESPACE, "timed")
+    wait_until("the second line", lambda: logs(clean, "timed") == "first\nfirst\n")
+    wait_until("its time", lambda: times.stat().st_size == 32)
+    after = now()
+    first, second = [line.split() for line in logs(clean, "timed", "-t").splitlines()]
+    assert before <= first[0] <= between <= second[0] <= after
+    assert logs(clean, "timed", "--since", between) == "first\n"
+    assert logs(clean, "timed", "--since", "1h") == "first\nfirst\n"
+    assert logs(clean, "timed", "--since", after) == ""
+
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def test_a_log_that_was_rotated_goes_to_disk_and_back(life, awake):
+    def write_and_rotate(word):
+        before = len(log_parts(life, "awake", "servers")[1])
+        awake.query(f"DO $$ BEGIN RAISE LOG '{word} %', repeat('x', 100000); END $$")
+        wait_until("a rotation", lambda: len(log_parts(life, "awake", "servers")[1]) > before)
+
+    write_and_rotate("ashore")
+    awake.hibernate()
+    wakes = awake.get()["wakes"]
+    assert awake.query("SELECT 1") == [(1,)]
+    found = awake.get()
+    assert (found["wakes"], found["snapshot-problem"], found["restarts"]) == (wakes + 1, None, 0)
+    write_and_rotate("abroad")
+    text = logs(life, "awake", namespace="servers")
+    assert text.index("ashore xxx") < text.index("abroad xxx")
 
 
 # ---- namespaces ----

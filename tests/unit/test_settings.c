@@ -87,6 +87,8 @@ assert_defaults(const Settings *settings)
 	assert_int_equal(settings->memory_available_min, 5);
 	assert_int_equal(settings->swap_used_limit, 90);
 	assert_int_equal(settings->memory_pressure_limit, 10);
+	assert_int_equal(settings->log_size_bytes, 10 << 20);
+	assert_int_equal(settings->log_files, 5);
 	assert_int_equal(settings->prepare_timeout_ms, 5000);
 	assert_int_equal(settings->freeze_timeout_ms, 2000);
 	assert_int_equal(settings->boot_timeout_ms, 300000);
@@ -128,6 +130,7 @@ test_every_key(void **state)
 				  "pin-images: false\n"
 				  "hot-set: 0\n"
 				  "zram: {mode: auto, size: 8Gi}\n"
+				  "logs: {size: 64Ki, files: 0}\n"
 				  "pressure: {memory-available-min: 0, swap-used-limit: 100, memory-pressure-limit: 1}\n"
 				  "prepare-timeout: 100ms\n"
 				  "freeze-timeout: 1\n"
@@ -156,6 +159,8 @@ test_every_key(void **state)
 	assert_int_equal(settings.memory_available_min, 0);
 	assert_int_equal(settings.swap_used_limit, 100);
 	assert_int_equal(settings.memory_pressure_limit, 1);
+	assert_int_equal(settings.log_size_bytes, 64 << 10);
+	assert_int_equal(settings.log_files, 0);
 	assert_int_equal(settings.prepare_timeout_ms, 100);
 	assert_int_equal(settings.freeze_timeout_ms, 1000);
 	assert_int_equal(settings.boot_timeout_ms, 3600000);
@@ -213,7 +218,7 @@ test_refused(void **state)
 		{"run-dir: /x\n", "f:1:1: unknown key 'run-dir'; known keys: state-directory, run-directory, socket, "
 						  "socket-group, name-prefix, subnet, subnet6, edge-address, certificates, log-level, reclaim, "
 						  "pin-images, hot-set, zram, "
-						  "pressure, prepare-timeout, freeze-timeout, boot-timeout, stop-timeout, restart-delay, "
+						  "pressure, logs, prepare-timeout, freeze-timeout, boot-timeout, stop-timeout, restart-delay, "
 						  "restart-delay-max, criu, registry-auth-file, max-boots, max-resumes, defer-accept"},
 		{"log_level: info\n", "f:1:1: unknown key 'log_level'; did you mean 'log-level'?"},
 		{"reclaim: true\nreclaim: false\n", "f:2:1: key 'reclaim' appears twice; the first is at line 1"},
@@ -257,6 +262,9 @@ test_refused(void **state)
 		{"zram: {mode: maybe}\n", "f:1:14: zram.mode: must be 'off', 'on' or 'auto', but is 'maybe'"},
 		{"zram: {mode: on, size: x}\n",
 		 "f:1:24: zram.size: a size is a whole number and a unit, such as 100Mi or 5GB, but this is 'x'"},
+		{"logs: {size: 1Ki, files: 101}\n",
+		 "f:1:14: logs.size: must be a size from 64Ki to 1Gi, such as 10Mi, but is '1Ki'\n"
+		 "f:1:26: logs.files: must be a whole number from 0 to 100, but is '101'"},
 		{"pressure: {memory-available-min: 101, swap-used-limit: most, memory-pressure-limit: 0}\n",
 		 "f:1:34: pressure.memory-available-min: must be a whole number of percent from 0 to 100, but is '101'\n"
 		 "f:1:56: pressure.swap-used-limit: must be a whole number of percent from 0 to 100, but is 'most'\n"
@@ -319,6 +327,8 @@ test_reference_page_names_every_key(void **state)
 		"pin-images",
 		"hot-set",
 		"zram.mode",
+		"logs.size",
+		"logs.files",
 		"zram.size",
 		"prepare-timeout",
 		"freeze-timeout",
