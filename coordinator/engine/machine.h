@@ -94,6 +94,7 @@ typedef struct PlainLook
 	uint64_t accepted;	/* connections that had come until then */
 	unsigned percent;	/* of a processor, used between the last two looks */
 	bool works;			/* a thread wanted to run */
+	bool has_looked;	/* since it was woken */
 	uint64_t active_ns; /* when something was last seen; 0: not since it was woken */
 } PlainLook;
 

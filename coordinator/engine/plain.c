@@ -133,8 +133,10 @@ machine_look_plain(Machine *machine)
 	uint64_t cpu_ns = look->cpu_ns;
 	uint64_t accepted;
 
+	/* Timers of the loop may fire a little early. */
 	if (now_ns - look->looked_ns < PLAIN_LOOK_NS)
 		return;
+	look->has_looked = true;
 	accepted = machine_count_accepted(machine);
 	if (cgroup_read_cpu_ns(machine->engine->cgroups, machine->group, &cpu_ns, NULL) < 0 || cpu_ns < look->cpu_ns)
 		cpu_ns = look->cpu_ns;
@@ -165,6 +167,12 @@ machine_judge_plain(Machine *machine, unsigned connected, uint64_t silent_ms, Ac
 	{
 		verdict.reason = ACTIVITY_WORKER;
 		snprintf(verdict.detail, sizeof(verdict.detail), "uses %u %% of a processor", machine->plain.percent);
+	}
+	else if (!machine->plain.has_looked)
+	{
+		verdict.reason = ACTIVITY_WORKER;
+		verdict.recheck_ns = machine->plain.looked_ns + PLAIN_LOOK_NS;
+		snprintf(verdict.detail, sizeof(verdict.detail), "has only begun to be looked at");
 	}
 	*ret_verdict = verdict;
 }
