@@ -14,12 +14,14 @@
 #include "replication/walsender.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
+#include "utils/guc.h"
 #include "utils/wait_event.h"
 
 #include "activity.h"
 #include "activity_place.h"
 #include "clock.h"
 #include "flash_worker.h"
+#include "ignore.h"
 #include "settings.h"
 
 #include "lttle/activity_slot.h"
@@ -207,9 +209,37 @@ slot_give_back(int code pg_attribute_unused(), Datum arg pg_attribute_unused())
 	my_slot = NULL;
 	my_slot_is_given_back = true;
 	kind = atomic_load_explicit(&slot->kind, memory_order_relaxed);
-	if (kind == LTTLE_KIND_CLIENT || kind == LTTLE_KIND_WALSENDER)
+	if (kind != LTTLE_KIND_CLIENT && kind != LTTLE_KIND_WALSENDER)
+		;
+	else if (atomic_load_explicit(&slot->ignored, memory_order_relaxed) == LTTLE_COUNTS)
 		atomic_store(&page->last_exit_ns, lttle_clock_now_ns());
+	else
+		atomic_store(&page->last_ignored_exit_ns, lttle_clock_now_ns());
 	lttle_activity_slot_give_back(slot);
+}
+
+/*
+ * Both names are settings, and each is a new string whenever it is set: at the end of the login, and by statements. So
+ * a look before and after each statement is enough. (What is known of the client itself, libpq/libpq-be.h, can't be
+ * included where Kerberos' headers are not installed.)
+ */
+void
+lttle_activity_check_ignored(void)
+{
+	static const char *seen_user = NULL;
+	static const char *seen_application = NULL;
+	const char *user;
+
+	if (lttle_ignore_is_empty() || my_slot == NULL)
+		return;
+	user = GetConfigOption("session_authorization", true, false);
+	if (user == seen_user && application_name == seen_application)
+		return;
+	seen_user = user;
+	seen_application = application_name;
+	atomic_store_explicit(&my_slot->ignored,
+						  lttle_ignore_matches(user, application_name) ? LTTLE_IGNORED : LTTLE_COUNTS,
+						  memory_order_release);
 }
 
 void
@@ -230,6 +260,8 @@ lttle_activity_claim(LttleActivityState state)
 							 (uint64) (uintptr_t) &MyProc->wait_event_info);
 	my_slot = slot;
 	on_shmem_exit(slot_give_back, (Datum) 0);
+	if (MyProcPort != NULL)
+		lttle_ignore_load();
 }
 
 void
@@ -318,6 +350,8 @@ report_is_busy(const ActivityReport *report, uint64 now_ns)
 			return report->state != LTTLE_STATE_IDLE;
 		case LTTLE_KIND_CLIENT:
 		case LTTLE_KIND_WALSENDER:
+			if (report->state == LTTLE_STATE_IN_TRANSACTION && report->ignored)
+				return false;
 			if (report->state == LTTLE_STATE_IN_TRANSACTION)
 				/* Its beginning lies ahead when the clock has begun anew: a snapshot used after the host's reboot. */
 				return now_ns < report->since_ns + hold_ns && report->since_ns < now_ns + hold_ns;
@@ -340,6 +374,7 @@ lttle_activity_read(uint32 index, uint64 now_ns, ActivityReport *ret_report)
 	ret_report->kind = reading.kind;
 	ret_report->state = reading.state;
 	ret_report->since_ns = reading.since_ns;
+	ret_report->ignored = reading.ignored != LTTLE_COUNTS;
 	ret_report->statements = reading.statements;
 	ret_report->lock_count = reading.lock_count;
 	memcpy(ret_report->lock_name, slot->lock_name, sizeof(ret_report->lock_name) - 1);

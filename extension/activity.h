@@ -16,6 +16,7 @@ typedef struct ActivityReport
 	LttleActivityKind kind;
 	LttleActivityState state; /* the slot's state, corrected by what the process is waiting for */
 	bool unsettled;			  /* the slot says idle or in transaction, but the process is not waiting for its client */
+	bool ignored;			  /* a session that doesn't count: an open transaction does not make it busy */
 	bool busy;				  /* keeps the server awake; flash locks are not regarded */
 	uint64 since_ns;		  /* when the slot's state last changed */
 	uint64 statements;
@@ -43,6 +44,9 @@ extern void lttle_activity_publish_hold(uint32 hold_ms);
  * process has no PGPROC. The kind comes from PostgreSQL's own notion of the process.
  */
 extern void lttle_activity_claim(LttleActivityState state);
+
+/* Notes whether this session counts: its application may have another name now. Cheap when it has not. */
+extern void lttle_activity_check_ignored(void);
 
 /* Writes this process's state; takes the slot first if need be. */
 extern void lttle_activity_set_state(LttleActivityState state);

@@ -55,6 +55,7 @@ statement_begin(void)
 	if (inside_statement)
 		return false;
 	lttle_random_check();
+	lttle_activity_check_ignored();
 	chained_event = NO_EVENT;
 	lttle_activity_set_state(LTTLE_STATE_ACTIVE);
 	inside_statement = true;
@@ -79,6 +80,7 @@ static void
 statement_end(void)
 {
 	inside_statement = false;
+	lttle_activity_check_ignored();
 	lttle_activity_set_state(state_between_statements());
 }
 
@@ -359,6 +361,7 @@ hook_transaction(XactEvent event, void *argument pg_attribute_unused())
 	if (inside_statement)
 		return;
 	inside_fastpath = false;
+	lttle_activity_check_ignored();
 	lttle_activity_set_state((int) event == chained_event ? LTTLE_STATE_IN_TRANSACTION : LTTLE_STATE_IDLE);
 	chained_event = NO_EVENT;
 }

@@ -17,6 +17,7 @@ OBJS = \
 	extension/flash_worker_clock.o \
 	extension/flash_worker_link.o \
 	extension/flash_worker_talk.o \
+	extension/ignore.o \
 	extension/lttle_pg.o \
 	extension/random_seed.o \
 	extension/settings.o \

@@ -19,6 +19,7 @@ int lttle_max_locks = 256;
 int lttle_snapshot_timeout_ms = 10000;
 int lttle_transaction_hold_ms = 60000;
 char *lttle_activity_file = NULL;
+char *lttle_ignore_file = NULL;
 char *lttle_socket = NULL;
 
 static bool
@@ -43,7 +44,7 @@ check_socket(char **value, void **extra pg_attribute_unused(), GucSource source 
 }
 
 static bool
-check_activity_file(char **value, void **extra pg_attribute_unused(), GucSource source pg_attribute_unused())
+check_file(char **value, void **extra pg_attribute_unused(), GucSource source pg_attribute_unused())
 {
 	return check_absolute_path(value);
 }
@@ -99,8 +100,11 @@ define_paths(void)
 	DefineCustomStringVariable("lttle_pg.activity_file", "Sets the path of the activity page.",
 							   "The coordinator reads there which sessions are busy. Empty: the page is kept in memory "
 							   "that only this server sees.",
-							   &lttle_activity_file, "/run/lttle/activity", PGC_POSTMASTER, 0, check_activity_file,
-							   NULL, NULL);
+							   &lttle_activity_file, "/run/lttle/activity", PGC_POSTMASTER, 0, check_file, NULL, NULL);
+	DefineCustomStringVariable("lttle_pg.ignore_file", "Sets the path of the list of sessions that don't count.",
+							   "Lines \"user NAME\" or \"application NAME\", read when a session begins: it is "
+							   "served, but does not count. Empty: all count.",
+							   &lttle_ignore_file, "/run/lttle/ignore", PGC_SIGHUP, 0, check_file, NULL, NULL);
 	DefineCustomStringVariable("lttle_pg.socket", "Sets the path of the coordinator's socket.",
 							   "Empty: there is no coordinator.", &lttle_socket, "/run/lttle/flash.sock", PGC_SIGHUP, 0,
 							   check_socket, NULL, NULL);

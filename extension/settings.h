@@ -13,6 +13,7 @@ extern int lttle_max_locks;
 extern int lttle_snapshot_timeout_ms;
 extern int lttle_transaction_hold_ms;
 extern char *lttle_activity_file; /* never NULL; empty: no file */
+extern char *lttle_ignore_file;	  /* never NULL; empty: nobody is ignored */
 extern char *lttle_socket;		  /* never NULL; empty: no coordinator */
 
 /* Bounds of lttle_pg.snapshot_timeout and of flash_snapshot()'s argument, in milliseconds. */

@@ -570,6 +570,7 @@ machine_resume(Machine *machine)
 	machine->resumed_slept_ms = machine_time_on_disk_ms(machine);
 	machine_listen_flash(machine);
 	machine_enter_ready(machine);
+	machine_note_client_wake(machine, now_ns);
 	machine_save(machine);
 	if (machine->memory_work == NULL && job_start(machine->engine->loop, &spec, &machine->memory_work, &error) < 0)
 		log_warning("spent snapshot not removed", "machine", machine->label, "reason", error.message);

@@ -132,6 +132,10 @@ machine_observe(Machine *machine)
 		machine_judge_plain(machine, use.established, use.silent_ms, &verdict);
 	else
 		machine_judge(machine, &verdict);
+	if (verdict.ignored_connections > use.established)
+		verdict.ignored_connections = use.established;
+	use.established -= verdict.ignored_connections;
+	machine->sessions = use.established;
 	if (verdict.reason == ACTIVITY_NONE && use.established > 0 && machine_is_connection_aware(machine))
 	{
 		char detail[64];
@@ -288,6 +292,8 @@ machine_check_ready(Machine *machine)
 
 	machine_check_snapshot_deadline(machine, now_ns);
 	triggered = machine_is_triggered(machine, now_ns);
+	if (machine_ignored_due_ns(machine, &verdict) > 0)
+		due_ns = machine_ignored_due_ns(machine, &verdict);
 	if (triggered || due)
 		due_ns = 0;
 	if (due_ns < machine->not_before_ns)
@@ -312,6 +318,7 @@ machine_check_ready(Machine *machine)
 		delay_ms = ms_until(due_ns, now_ns);
 	if ((triggered || due) && delay_ms > SNAPSHOT_LOOK_MS)
 		delay_ms = SNAPSHOT_LOOK_MS;
+	delay_ms = machine_ignored_look_ms(machine, &verdict, delay_ms);
 	machine_start_timer(machine->idle_timer, delay_ms < SHORTEST_LOOK_MS ? SHORTEST_LOOK_MS : delay_ms);
 }
 

@@ -313,6 +313,7 @@ machine_open_flash(Machine *machine, Error *err)
 	fd = open(machine->paths.activity, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0 || fchown(fd, uid, gid) < 0)
 		return error_set_errno(err, errno, "%s", machine->paths.activity);
+	machine_write_ignored(machine);
 	flash_channel_close(machine->flash);
 	machine->flash = NULL;
 	return flash_channel_open(machine->engine->loop, machine->paths.flash_socket, uid, gid, &handlers, &machine->flash,

@@ -147,8 +147,10 @@ typedef struct Machine
 	Door *door;		   /* while suspended */
 	SocketSet sockets; /* between the last look and the door */
 
-	unsigned holds;			 /* programs that run inside by exec */
-	uint64_t awake_since_ns; /* ready or woken, or the last hold ended: what idling counts from at the earliest */
+	unsigned holds;			  /* programs that run inside by exec */
+	uint64_t client_wake_ns;  /* when a client began to wake it, and it ignores some; else 0 */
+	uint64_t client_awake_ns; /* awake_since_ns as of that wake */
+	uint64_t awake_since_ns;  /* ready or woken, or the last hold ended: what idling counts from at the earliest */
 	uint64_t slept_since_ns;
 	uint64_t busy_delay_ms; /* back-off after a suspend that came to nothing */
 	uint64_t not_before_ns; /* no attempt to suspend before */
@@ -233,6 +235,13 @@ void machine_tear_down(Machine *machine);
 void machine_schedule_restart(Machine *machine);
 void machine_forget(Machine *machine);
 CgroupLimits machine_limits(const Machine *machine);
+/* ignore.c */
+void machine_write_ignored(const Machine *machine);
+void machine_note_client_wake(Machine *machine, uint64_t begin_ns); /* after awake_since_ns and the timer are set */
+/* When a machine that only ignored sessions have used since they woke it may sleep; 0: the time-out holds. */
+uint64_t machine_ignored_due_ns(const Machine *machine, const ActivityVerdict *verdict);
+/* The delay, or less where ignored sessions may be all that goes on. */
+uint64_t machine_ignored_look_ms(const Machine *machine, const ActivityVerdict *verdict, uint64_t delay_ms);
 int machine_prepare_host(const Machine *machine, Error *err) MUST_CHECK; /* for a job's child */
 
 /*

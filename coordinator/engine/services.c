@@ -68,7 +68,10 @@ service_review_target(Engine *engine, const ServiceSpec *spec)
 	Machine *machine = engine_find_machine(engine, spec->target_name_space, spec->target_name);
 
 	if (machine != NULL)
+	{
 		machine_review_listening(machine);
+		machine_write_ignored(machine);
+	}
 }
 
 void

@@ -45,6 +45,7 @@ machine_wake(Machine *machine, const char *woken_by)
 	machine_send_resumed(machine, (end_ns - machine->slept_since_ns) / NS_PER_MS, machine->record.woken_by);
 	machine_begin_plain_looks(machine);
 	machine_start_timer(machine->idle_timer, machine_idle_timeout_ms(machine));
+	machine_note_client_wake(machine, begin_ns);
 	if (machine->reclaimed && machine->engine->settings.hot_set_bytes > 0)
 		machine_start_timer(machine->hotset_timer, HOTSET_DELAY_MS);
 }

@@ -80,6 +80,7 @@ slot_copy(ActivitySlot *target, const unsigned char *bytes)
 		.kind = raw.kind,
 		.state = raw.state,
 		.lock_count = raw.lock_count,
+		.ignored = raw.ignored,
 		.since_ns = raw.since_ns,
 		.statements = raw.statements,
 		.wait_event_address = raw.wait_event_address,
@@ -148,6 +149,7 @@ activity_page_read(const char *path, ActivityPage *ret_page, Error *err)
 	page.created_ns = header.created_ns;
 	page.transaction_hold_ms = header.transaction_hold_ms;
 	page.last_exit_ns = header.last_exit_ns;
+	page.last_ignored_exit_ns = header.last_ignored_exit_ns;
 	*ret_page = page;
 	page = (ActivityPage){0};
 	return 0;

@@ -29,6 +29,7 @@ typedef struct ActivitySlot
 	uint32_t kind;
 	uint32_t state;
 	uint32_t lock_count;
+	uint32_t ignored; /* LttleIgnored */
 	uint64_t since_ns;
 	uint64_t statements;
 	uint64_t wait_event_address;
@@ -43,6 +44,7 @@ typedef struct ActivityPage
 	uint64_t created_ns;
 	uint32_t transaction_hold_ms;
 	uint64_t last_exit_ns;
+	uint64_t last_ignored_exit_ns;
 	ActivitySlot *slots; /* only those with a pid */
 	size_t slot_count;
 } ActivityPage;
@@ -106,6 +108,11 @@ typedef struct ActivityVerdict
 	char detail[128];		/* "pid 57, for 3 s", "lock 'migration' of pid 57" */
 	uint64_t recheck_ns;	/* busy: 0, or when what keeps it busy ends by itself (an open transaction's hold) */
 	uint64_t idle_since_ns; /* not busy: when the last session became idle or ended; 0 when there never was one */
+	/* Sessions that don't count: when the last of them became idle or ended (0: never), how many are open, and
+	 * whether nothing but their statements keeps it busy. */
+	uint64_t ignored_since_ns;
+	unsigned ignored_connections;
+	bool only_ignored;
 } ActivityVerdict;
 
 typedef struct ActivityPolicy

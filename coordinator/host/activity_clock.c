@@ -94,6 +94,7 @@ activity_page_shift(ActivityPage *page, int64_t ahead_ns)
 {
 	page->created_ns = time_shift(page->created_ns, ahead_ns);
 	page->last_exit_ns = time_shift(page->last_exit_ns, ahead_ns);
+	page->last_ignored_exit_ns = time_shift(page->last_ignored_exit_ns, ahead_ns);
 	for (size_t i = 0; i < page->slot_count; i++)
 		page->slots[i].since_ns = time_shift(page->slots[i].since_ns, ahead_ns);
 }

@@ -80,6 +80,8 @@ session_reason(const ActivitySlot *slot, const ActivityPage *page, uint64_t now_
 				return ACTIVITY_STATEMENT;
 			/* fall through */
 		case LTTLE_STATE_IN_TRANSACTION:
+			if (slot->ignored != LTTLE_COUNTS)
+				return ACTIVITY_NONE;
 			return activity_slot_hold_end(slot, page->transaction_hold_ms, now_ns) > now_ns ? ACTIVITY_TRANSACTION
 																							: ACTIVITY_NONE;
 		default:
@@ -147,6 +149,8 @@ verdict_add(ActivityVerdict *verdict, ActivityReason reason, const ActivitySlot 
 
 	if (reason == ACTIVITY_TRANSACTION && verdict->recheck_ns < hold_end)
 		verdict->recheck_ns = hold_end;
+	verdict->only_ignored = slot->ignored != LTTLE_COUNTS && reason != ACTIVITY_LOCK &&
+							(verdict->reason == ACTIVITY_NONE || verdict->only_ignored);
 	if (reason_ranks[reason] <= reason_ranks[verdict->reason])
 		return;
 	verdict->reason = reason;
@@ -162,7 +166,8 @@ slot_idle_since(const ActivitySlot *slot, const ActivityPage *page, uint64_t now
 
 	if (!activity_slot_is_session(slot) && !(slot->kind == LTTLE_KIND_BACKGROUND_WORKER && slot->statements > 0))
 		return 0;
-	if (slot->state != LTTLE_STATE_IN_TRANSACTION && slot->state != LTTLE_STATE_FASTPATH)
+	if (slot->ignored != LTTLE_COUNTS ||
+		(slot->state != LTTLE_STATE_IN_TRANSACTION && slot->state != LTTLE_STATE_FASTPATH))
 		return since_ns;
 	hold_end = activity_slot_hold_end(slot, page->transaction_hold_ms, now_ns);
 	return hold_end < now_ns ? hold_end : now_ns;
@@ -176,6 +181,7 @@ activity_judge(const ActivityPage *page, const MachineProcess *processes, size_t
 	ActivityVerdict verdict = {
 		.reason = ACTIVITY_NONE,
 		.idle_since_ns = page->last_exit_ns < now_ns ? page->last_exit_ns : now_ns,
+		.ignored_since_ns = page->last_ignored_exit_ns < now_ns ? page->last_ignored_exit_ns : now_ns,
 	};
 
 	for (size_t i = 0; i < page->slot_count; i++)
@@ -186,13 +192,16 @@ activity_judge(const ActivityPage *page, const MachineProcess *processes, size_t
 		if (slot->state == LTTLE_STATE_FREE || machine_process_find(processes, process_count, slot->pid) == NULL)
 			continue;
 		reason = slot_reason(slot, page, now_ns);
+		if (slot->ignored != LTTLE_COUNTS)
+			verdict.ignored_connections++;
 		if (reason == ACTIVITY_NONE)
 		{
 			uint64_t since_ns = slot_idle_since(slot, page, now_ns);
+			uint64_t *last_ns = slot->ignored != LTTLE_COUNTS ? &verdict.ignored_since_ns : &verdict.idle_since_ns;
 
-			if (since_ns > verdict.idle_since_ns)
-				verdict.idle_since_ns = since_ns;
-			if (policy->connection_aware && activity_slot_is_session(slot))
+			if (since_ns > *last_ns)
+				*last_ns = since_ns;
+			if (policy->connection_aware && activity_slot_is_session(slot) && slot->ignored == LTTLE_COUNTS)
 				reason = ACTIVITY_CONNECTION;
 		}
 		if (reason != ACTIVITY_NONE)

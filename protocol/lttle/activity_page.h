@@ -48,6 +48,13 @@ typedef enum LttleActivityState
 	LTTLE_STATE_FASTPATH = 5		/* inside a fast-path call; if the process waits for its client: IN_TRANSACTION */
 } LttleActivityState;
 
+/* Whether a session counts as activity. */
+typedef enum LttleIgnored
+{
+	LTTLE_COUNTS = 0,
+	LTTLE_IGNORED = 1 /* its statements are answered, but neither keep the server awake nor count */
+} LttleIgnored;
+
 typedef struct LttleActivityHeader
 {
 	uint64_t magic;
@@ -60,8 +67,9 @@ typedef struct LttleActivityHeader
 	uint64_t created_ns;		/* when shared memory was set up; changes with every crash restart */
 	_Atomic uint32_t transaction_hold_ms; /* lttle_pg.transaction_hold */
 	_Atomic uint32_t reserved;
-	_Atomic uint64_t last_exit_ns; /* when a client's session last ended; 0: never */
-	uint64_t padding[25];
+	_Atomic uint64_t last_exit_ns;		   /* when a client's session last ended; 0: never */
+	_Atomic uint64_t last_ignored_exit_ns; /* when one ended that doesn't count; 0: never */
+	uint64_t padding[24];
 } LttleActivityHeader;
 
 typedef struct LttleActivitySlot
@@ -79,7 +87,9 @@ typedef struct LttleActivitySlot
 	 * a session is at rest only if the value is header.client_read_event.
 	 */
 	_Atomic uint64_t wait_event_address;
-	uint64_t padding[3];
+	_Atomic uint32_t ignored; /* LttleIgnored; 0 as extensions write it that don't know it */
+	uint32_t reserved;
+	uint64_t padding[2];
 	char lock_name[LTTLE_ACTIVITY_NAME_BYTES]; /* the flash lock taken last and still held; for display only */
 } LttleActivitySlot;
 

@@ -23,6 +23,7 @@ typedef struct LttleActivityReading
 	uint32_t kind;
 	uint32_t state;
 	uint32_t lock_count;
+	uint32_t ignored;
 	uint64_t since_ns;
 	uint64_t statements;
 } LttleActivityReading;
@@ -37,6 +38,7 @@ lttle_activity_slot_take(LttleActivitySlot *slot, uint32_t pid, uint32_t kind, u
 	atomic_store_explicit(&slot->lock_count, 0, memory_order_release);
 	atomic_store_explicit(&slot->since_ns, now_ns, memory_order_release);
 	atomic_store_explicit(&slot->statements, 0, memory_order_release);
+	atomic_store_explicit(&slot->ignored, LTTLE_COUNTS, memory_order_release);
 	atomic_store_explicit(&slot->wait_event_address, wait_event_address, memory_order_release);
 	atomic_store_explicit(&slot->pid, pid, memory_order_release);
 }
@@ -78,6 +80,7 @@ lttle_activity_slot_read(LttleActivitySlot *slot, LttleActivityReading *ret_read
 	ret_reading->state = atomic_load_explicit(&slot->state, memory_order_acquire);
 	ret_reading->since_ns = atomic_load_explicit(&slot->since_ns, memory_order_acquire);
 	ret_reading->statements = atomic_load_explicit(&slot->statements, memory_order_acquire);
+	ret_reading->ignored = atomic_load_explicit(&slot->ignored, memory_order_acquire);
 	ret_reading->lock_count = atomic_load_explicit(&slot->lock_count, memory_order_acquire);
 	return atomic_load_explicit(&slot->pid, memory_order_relaxed) == ret_reading->pid;
 }

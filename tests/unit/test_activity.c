@@ -461,6 +461,51 @@ test_idle_since_is_the_latest(void **state)
 	assert_int_equal(verdict.idle_since_ns, 0);
 }
 
+/* Ignored sessions: their statements are busy, and nothing else of them counts. */
+static void
+test_sessions_that_do_not_count(void **state)
+{
+	ActivitySlot slots[2] = {session(LTTLE_STATE_IDLE), session(LTTLE_STATE_IDLE)};
+	ActivityPage page = {.slots = slots,
+						 .slot_count = 2,
+						 .transaction_hold_ms = 60000,
+						 .last_exit_ns = 5,
+						 .last_ignored_exit_ns = NOW_NS - 3 * NS_PER_SECOND};
+	ActivityPolicy policy = {.now_ns = NOW_NS, .connection_aware = true};
+	ActivityVerdict verdict;
+
+	(void) state;
+	slots[0].ignored = LTTLE_IGNORED;
+	slots[1].ignored = LTTLE_IGNORED;
+	slots[0].since_ns = NOW_NS - 2 * NS_PER_SECOND;
+	slots[1].since_ns = NOW_NS - NS_PER_SECOND;
+	slots[1].state = LTTLE_STATE_IN_TRANSACTION;
+	activity_judge(&page, processes, 2, &policy, &verdict);
+	assert_int_equal(verdict.reason, ACTIVITY_NONE);
+	assert_int_equal(verdict.idle_since_ns, 5);
+	assert_int_equal(verdict.ignored_since_ns, NOW_NS - NS_PER_SECOND);
+	assert_int_equal(verdict.ignored_connections, 2);
+	slots[1].state = LTTLE_STATE_ACTIVE;
+	activity_judge(&page, processes, 2, &policy, &verdict);
+	assert_int_equal(verdict.reason, ACTIVITY_STATEMENT);
+	assert_true(verdict.only_ignored);
+	/* A lock is asked for, and one that counts is there. */
+	slots[1].lock_count = 1;
+	activity_judge(&page, processes, 2, &policy, &verdict);
+	assert_int_equal(verdict.reason, ACTIVITY_LOCK);
+	assert_false(verdict.only_ignored);
+	slots[1].lock_count = 0;
+	slots[0].ignored = LTTLE_COUNTS;
+	activity_judge(&page, processes, 2, &policy, &verdict);
+	assert_int_equal(verdict.reason, ACTIVITY_STATEMENT);
+	assert_int_equal(verdict.ignored_connections, 1);
+	assert_false(verdict.only_ignored);
+	/* The time of an end in the future is a lie. */
+	page.last_ignored_exit_ns = UINT64_MAX;
+	activity_judge(&page, processes, 0, &policy, &verdict);
+	assert_int_equal(verdict.ignored_since_ns, NOW_NS);
+}
+
 static void
 test_times_in_the_future_and_absurd_holds(void **state)
 {
@@ -741,6 +786,7 @@ main(void)
 		cmocka_unit_test(test_fastpath_is_judged_by_its_wait),
 		cmocka_unit_test(test_connection_aware),
 		cmocka_unit_test(test_idle_since_is_the_latest),
+		cmocka_unit_test(test_sessions_that_do_not_count),
 		cmocka_unit_test(test_times_in_the_future_and_absurd_holds),
 		cmocka_unit_test(test_durations_are_readable),
 		cmocka_unit_test(test_reason_names),
