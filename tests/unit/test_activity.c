@@ -489,7 +489,6 @@ test_sessions_that_do_not_count(void **state)
 	activity_judge(&page, processes, 2, &policy, &verdict);
 	assert_int_equal(verdict.reason, ACTIVITY_STATEMENT);
 	assert_true(verdict.only_ignored);
-	/* A lock is asked for, and one that counts is there. */
 	slots[1].lock_count = 1;
 	activity_judge(&page, processes, 2, &policy, &verdict);
 	assert_int_equal(verdict.reason, ACTIVITY_LOCK);
@@ -500,8 +499,7 @@ test_sessions_that_do_not_count(void **state)
 	assert_int_equal(verdict.reason, ACTIVITY_STATEMENT);
 	assert_int_equal(verdict.ignored_connections, 1);
 	assert_false(verdict.only_ignored);
-	/* The time of an end in the future is a lie. */
-	page.last_ignored_exit_ns = UINT64_MAX;
+	page.last_ignored_exit_ns = UINT64_MAX; /* in the future: a lie */
 	activity_judge(&page, processes, 0, &policy, &verdict);
 	assert_int_equal(verdict.ignored_since_ns, NOW_NS);
 }
