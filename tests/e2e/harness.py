@@ -58,9 +58,17 @@ def cgroup_roots():
     return [Path("/sys/fs/cgroup")] + [p for p in Path("/sys/fs/cgroup").iterdir() if p.is_dir()]
 
 
+def slot():
+    """
+    Keeps sessions at the same time apart: LTTLE_TEST_SLOT (0 to 9). One that runs files side by side (pytest-xdist) takes
+    a slot for each of its workers, from this one on.
+    """
+    return int(os.environ.get("LTTLE_TEST_SLOT", "0")) + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+
+
 def subnet(number):
-    """The addresses of a session's coordinators. LTTLE_TEST_SLOT (0 to 9) keeps sessions at the same time apart."""
-    return f"10.{231 + 2 * int(os.environ.get('LTTLE_TEST_SLOT', '0')) + number}.0.0/16"
+    """The addresses of a session's coordinators: two networks a slot."""
+    return f"10.{231 + 2 * slot() + number}.0.0/16"
 
 
 def leftovers(prefix, root):

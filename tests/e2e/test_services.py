@@ -53,17 +53,12 @@ def server(own_host, ports):
     server = Server(
         own_host, "main", "samples",
         f"local: {{port: 5432, external: {{protocol: tcp, port: {ports['forward']}}}, TRACKING}}",
-        f"outside: {{port: 5432, external: {{protocol: tcp, host: 198.51.100.{harness_slot()}, port: {ports['outside']}}}, TRACKING}}",
+        f"outside: {{port: 5432, external: {{protocol: tcp, host: 198.51.100.{10 + harness.slot()}, port: {ports['outside']}}}, TRACKING}}",
         "other: {port: 5432, internal: {port: 6432}, TRACKING}",
     )
     server.wait("suspended")
     yield server
     server.delete()
-
-
-def harness_slot():
-    """Tells sessions at the same time apart."""
-    return 10 + int(os.environ.get("LTTLE_TEST_SLOT", "0"))
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +131,7 @@ def test_another_number(server):
 @pytest.fixture()
 def outside(server):
     """A network namespace beyond a link of the host, whose address there is the one that the service is bound to."""
-    slot = harness_slot()
+    slot = 10 + harness.slot()
     name, link = f"{server.host.prefix}out", f"{server.host.prefix}o"
     commands = [
         f"ip netns add {name}", f"ip link add {link} type veth peer name eth0 netns {name}",
@@ -165,13 +160,13 @@ def ask_from(namespace, address, port, sql="SELECT 42"):
 
 def test_an_address_of_the_host_serves_the_outside(server, ports, outside):
     """And nothing else of the host or of the machine does."""
-    address = f"198.51.100.{harness_slot()}"
+    address = f"198.51.100.{10 + harness.slot()}"
     # The link came after the service: a change, or a new start, takes it in.
     server.host.deploy(server.text.replace("6432", "6433"))
     server.wait("suspended")
     wakes = server.get()["wakes"]
     done = wait_until("the port to answer", lambda: answer(ask_from(outside, address, ports["outside"], "SELECT host(inet_client_addr())")))
-    assert done == f"192.0.2.{harness_slot()}"
+    assert done == f"192.0.2.{10 + harness.slot()}"
     assert server.get()["wakes"] == wakes + 1
     for target, port in ((server.address, 5432), (address, ports["forward"]), (address, 5432)):
         refused = ask_from(outside, target, port)
