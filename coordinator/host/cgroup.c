@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -205,6 +206,49 @@ cgroup_attach(const CgroupHierarchy *hierarchy, const char *group, pid_t pid, Er
 			return result;
 	}
 	return 0;
+}
+
+/* The caller's own place in the v2 tree, as in "0::/system.slice/lttled.service". */
+static int
+own_processes_path(const CgroupHierarchy *hierarchy, char path[CGROUP_PATH_BYTES])
+{
+	_cleanup_free_ char *text = NULL;
+	char *place;
+
+	if (file_read("/proc/self/cgroup", CGROUP_FILE_MAX_BYTES, &text, NULL, NULL) < 0)
+		return -ENOENT;
+	place = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+	if (place == NULL)
+		return -ENOENT;
+	place = strchr(place, '/');
+	if (place == NULL)
+		return -ENOENT;
+	place[strcspn(place, "\n")] = '\0';
+	return snprintf(path, CGROUP_PATH_BYTES, "%s%s/cgroup.procs", hierarchy->trees[CGROUP_TREE_V2], place) <
+				   CGROUP_PATH_BYTES
+			   ? 0
+			   : -ENAMETOOLONG;
+}
+
+pid_t
+cgroup_attach_prepare(const CgroupHierarchy *hierarchy)
+{
+	char path[CGROUP_PATH_BYTES];
+	pid_t child;
+
+	if (own_processes_path(hierarchy, path) < 0)
+		return 0;
+	child = fork();
+	if (child == 0)
+		_exit(file_write(path, "0", NULL) < 0);
+	return child > 0 ? child : 0;
+}
+
+void
+cgroup_attach_settle(pid_t child)
+{
+	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		;
 }
 
 int

@@ -60,6 +60,17 @@ int cgroup_set_limits(const CgroupHierarchy *hierarchy, const char *group, const
 /* Moves a process into the group, in every hierarchy. */
 int cgroup_attach(const CgroupHierarchy *hierarchy, const char *group, pid_t pid, Error *err) MUST_CHECK;
 
+/*
+ * Makes a cgroup_attach that follows within milliseconds quick. The kernel lets the first move of a process in a while
+ * wait for a grace period of RCU, and those that come soon after it not; so a child of the caller's, which is told to
+ * stay in the group where it is, waits while the caller does something else. Returns that child, or 0 when there could
+ * be none, which costs time only. The caller gives it to cgroup_attach_settle.
+ */
+pid_t cgroup_attach_prepare(const CgroupHierarchy *hierarchy);
+
+/* Waits for the end of that child, which may have been reached long ago. 0: does nothing. */
+void cgroup_attach_settle(pid_t child);
+
 /* Kills every process (cgroup.kill; works on a frozen group too). Does not wait. A group that isn't there is no error.
  */
 int cgroup_kill(const CgroupHierarchy *hierarchy, const char *group, Error *err) MUST_CHECK;

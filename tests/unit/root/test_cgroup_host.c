@@ -383,16 +383,60 @@ test_reclaim_shrinks(void **state)
 	assert_true(after.resident_bytes < before.resident_bytes / 4);
 }
 
+static void
+read_text(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got;
+
+	assert_true(fd >= 0);
+	got = read(fd, text, size - 1);
+	close(fd);
+	assert_true(got > 0);
+	text[got] = '\0';
+}
+
+/* The kernel accepts the child's move to where it is, nobody else is moved, and no child is left. */
+static void
+test_prepared_attach_moves_nobody(void **state)
+{
+	char before[4096] = "";
+	char after[4096] = "";
+	int status = -1;
+	pid_t mover;
+
+	(void) state;
+	read_text("/proc/self/cgroup", before, sizeof(before));
+	mover = cgroup_attach_prepare(hierarchy);
+	assert_true(mover > 0);
+	assert_int_equal(waitpid(mover, &status, 0), mover);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	mover = cgroup_attach_prepare(hierarchy);
+	assert_true(mover > 0);
+	cgroup_attach_settle(mover);
+	assert_int_equal(waitpid(mover, &status, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+	cgroup_attach_settle(0);
+	read_text("/proc/self/cgroup", after, sizeof(after));
+	assert_string_equal(before, after);
+}
+
 #define with_group(test) cmocka_unit_test_setup_teardown(test, make_group, remove_group)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		with_group(test_memory_limit_holds),		with_group(test_memory_limit_can_be_changed),
-		with_group(test_pids_limit_holds),			with_group(test_cpu_limit_holds),
-		with_group(test_freeze_and_thaw),			with_group(test_kill_works_on_a_frozen_group),
-		with_group(test_create_takes_over_a_group), with_group(test_reclaim_shrinks),
+		with_group(test_memory_limit_holds),
+		with_group(test_memory_limit_can_be_changed),
+		with_group(test_pids_limit_holds),
+		with_group(test_cpu_limit_holds),
+		with_group(test_freeze_and_thaw),
+		with_group(test_kill_works_on_a_frozen_group),
+		with_group(test_create_takes_over_a_group),
+		with_group(test_reclaim_shrinks),
+		cmocka_unit_test(test_prepared_attach_moves_nobody),
 	};
 	Error err = {0};
 	int failed;
