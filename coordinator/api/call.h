@@ -17,8 +17,8 @@ struct evbuffer;
 struct event_base;
 struct json_t;
 
-/* The biggest body that is taken; deploy files are allowed no more either. */
-#define API_MAX_BODY_BYTES (1024 * 1024)
+/* The biggest body that is taken: several files of resources, of 1 MiB at most each. */
+#define API_MAX_BODY_BYTES (4 * 1024 * 1024)
 
 Engine *api_call_engine(const ApiCall *call);
 struct event_base *api_call_loop(const ApiCall *call);

@@ -18,8 +18,10 @@ void handle_get_volume(ApiCall *call);
 void handle_list_images(ApiCall *call);
 void handle_list_namespaces(ApiCall *call);
 
-/* handle_change.c */
+/* handle_deploy.c */
 void handle_deploy(ApiCall *call);
+
+/* handle_change.c */
 void handle_delete_app(ApiCall *call);
 void handle_delete_service(ApiCall *call);
 void handle_delete_machine(ApiCall *call);

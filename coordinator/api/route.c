@@ -10,7 +10,7 @@ const ApiRoute api_routes[] = {
 	{"GET",    "/v1/version",                         NULL,                  handle_version,         "Versions of the coordinator and of this API"},
 	{"GET",    "/v1/doctor",                          NULL,                  handle_doctor,          "What this host has and lacks, and what follows from it"},
 	{"POST",   "/v1/drain",                           "timeout-ms",          handle_drain,           "Put every machine on disk, before the host shuts down"},
-	{"POST",   "/v1/deploy",                          "file",                handle_deploy,          "Check a file of resources, then apply all of it"},
+	{"POST",   "/v1/deploy",                          "file,bundle,dry-run",              handle_deploy,          "Check a file of resources, then apply all of it"},
 	{"GET",    "/v1/apps",                            "namespace",           handle_list_apps,       "List apps"},
 	{"GET",    "/v1/namespaces/{ns}/apps/{name}",     NULL,                  handle_get_app,         "Show an app"},
 	{"DELETE", "/v1/namespaces/{ns}/apps/{name}",     NULL,                  handle_delete_app,      "Stop an app's machine and forget the app"},

@@ -1,5 +1,4 @@
 /* lttle deploy */
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,37 +6,9 @@
 #include "base/cleanup.h"
 #include "cli/api.h"
 #include "cli/commands.h"
+#include "cli/deploy_bundle.h"
 #include "cli/deploy_watch.h"
 #include "cli/output.h"
-
-#define FILE_MAX_BYTES (1024 * 1024)
-
-/* Reads the file, or standard input for "-". False with a complaint. */
-static bool
-deploy_read(const char *path, Text *text)
-{
-	_cleanup_file_ FILE *opened = NULL;
-	FILE *file = stdin;
-	char bytes[16384];
-	size_t got;
-
-	if (strcmp(path, "-") != 0)
-		file = opened = fopen(path, "re");
-	if (file == NULL)
-	{
-		output_complain("%s: %s", path, strerror(errno));
-		return false;
-	}
-	while ((got = fread(bytes, 1, sizeof(bytes), file)) > 0 && text->length <= FILE_MAX_BYTES)
-		text_append_bytes(text, bytes, got);
-	if (ferror(file))
-		output_complain("%s: %s", path, strerror(errno));
-	else if (text->length > FILE_MAX_BYTES)
-		output_complain("%s: is longer than 1 MiB", path);
-	else
-		return true;
-	return false;
-}
 
 static void
 deploy_print_result(const json_t *result)
@@ -126,29 +97,64 @@ deploy_finish(const CliInvocation *invocation, json_t *answer, uint64_t timeout_
 	return code;
 }
 
+/* What would change, as a diff: "+" is new, "~" is another, and what stays is not told. */
+static void
+deploy_print_plan(const json_t *answer)
+{
+	const json_t *result;
+	const json_t *line;
+	size_t index;
+	size_t at;
+	bool any = false;
+
+	json_array_foreach(json_object_get(answer, "results"), index, result)
+	{
+		const char *action = member_text(result, "action");
+		bool is_new = strcmp(action, "created") == 0;
+
+		if (strcmp(action, "unchanged") == 0)
+			continue;
+		any = true;
+		printf("%s%s %s %s/%s%s\n", is_new ? output_green() : output_yellow(), is_new ? "+" : "~",
+			   member_text(result, "kind"), member_text(result, "namespace"), member_text(result, "name"),
+			   output_plain());
+		json_array_foreach(json_object_get(result, "changes"), at, line)
+		{
+			printf("%s   %s\n", is_new ? "+" : " ", json_string_value(line));
+		}
+	}
+	if (!any)
+		printf("Nothing would change.\n");
+}
+
 int
 run_deploy(const CliInvocation *invocation)
 {
-	const char *path = invocation->arguments[0];
-	_cleanup_text_ Text target = {0};
-	_cleanup_text_ Text text = {0};
+	bool dry_run = cli_has(invocation, OPTION_DRY_RUN);
+	_cleanup_free_ char *body = NULL;
 	ApiAnswer answer = {0};
+	json_t *bundle = NULL;
 	uint64_t timeout_ms;
 	int code = api_read_timeout(invocation, "10m", &timeout_ms);
 
+	if (code == EXIT_CODE_OK)
+		code = deploy_bundle_read(invocation, &bundle);
 	if (code != EXIT_CODE_OK)
 		return code;
-	if (!deploy_read(path, &text))
-		return EXIT_CODE_FAILURE;
-	text_append(&target, "/v1/deploy");
-	api_append_query(&target, "file", strcmp(path, "-") == 0 ? "<stdin>" : path);
-	code = api_send(invocation, "POST", text_string(&target), text_string(&text), text.length, &answer);
+	body = json_dumps(bundle, JSON_COMPACT);
+	json_decref(bundle);
+	code = api_send(invocation, "POST", dry_run ? "/v1/deploy?bundle=true&dry-run=true" : "/v1/deploy?bundle=true",
+					body, strlen(body), &answer);
 	if (code != EXIT_CODE_OK)
 		return code;
 	if (answer.status != 200)
 		code = deploy_report(&answer);
-	else
+	else if (!dry_run)
 		code = deploy_finish(invocation, answer.body, timeout_ms);
+	else if (cli_has(invocation, OPTION_JSON))
+		output_json(answer.body);
+	else
+		deploy_print_plan(answer.body);
 	api_answer_clear(&answer);
 	return code;
 }

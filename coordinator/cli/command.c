@@ -26,6 +26,11 @@ const CliOption cli_options[OPTION_COUNT] = {
 	{OPTION_SINCE,       0,   "since",       NULL, "TIME",     "begin with what was written then: 10m ago, or 2026-03-01T12:00:00Z"},
 	{OPTION_TIMES,       't', "timestamps",  NULL, NULL,       "begin each line with the time at which it was written"},
 	{OPTION_VOLUMES,     0,   "volumes",     NULL, NULL,       "volumes too, with their data"},
+	{OPTION_RECURSIVE,   'r', "recursive",   NULL, NULL,       "of a directory take all files in it and below that end in .yaml or .yml"},
+	{OPTION_DRY_RUN,     0,   "dry-run",     NULL, NULL,       "change nothing; print what would change"},
+	{OPTION_VARIABLE,    'v', "var",         NULL, "NAME=VALUE", "the value of ${{ var.NAME }}; may be given several times"},
+	{OPTION_VARS,        0,   "vars",        NULL, "FILE",     "a file of such lines"},
+	{OPTION_ENV,         0,   "env",         NULL, "FILE",     "a file of lines NAME=VALUE for ${{ env.NAME }}; else it is the client's environment"},
 };
 
 #define NS   OPTION_BIT(OPTION_NAMESPACE)
@@ -34,11 +39,14 @@ const CliOption cli_options[OPTION_COUNT] = {
 #define YES  OPTION_BIT(OPTION_YES)
 
 const CliCommand cli_commands[] = {
-	{NULL, "deploy", NULL, "FILE", 1, 1, false, JSON | OPTION_BIT(OPTION_NO_WAIT) | OPTION_BIT(OPTION_TIMEOUT), "files",
-	 run_deploy, "Apply a file of resources",
-	 "All of the file is checked before anything changes. What is wrong is printed as FILE:LINE:COLUMN: KEY: message,\n"
+	{NULL, "deploy", NULL, "FILE…", 1, 1000, false,
+	 NS | JSON | OPTION_BIT(OPTION_NO_WAIT) | OPTION_BIT(OPTION_TIMEOUT) | OPTION_BIT(OPTION_RECURSIVE) |
+		 OPTION_BIT(OPTION_DRY_RUN) | OPTION_BIT(OPTION_VARIABLE) | OPTION_BIT(OPTION_VARS) | OPTION_BIT(OPTION_ENV),
+	 "files", run_deploy, "Apply files of resources",
+	 "All of the files are checked before anything changes. What is wrong is printed as FILE:LINE:COLUMN: KEY: message,\n"
 	 "and then nothing is applied. '-' reads standard input. Deploying an unchanged file changes nothing.\n"
-	 "Then it waits until every machine of the file is ready or asleep, and shows on standard error how far they are. What\n"
+	 "--namespace is the value of ${{ namespace }}.\n"
+	 "Then it waits until every machine of the files is ready or asleep, and shows on standard error how far they are. What\n"
 	 "has failed is named with its last words, and the exit code is 1; so is a machine that ends three times before it is\n"
 	 "ready. Nothing is taken back then, and when the time is over nothing is stopped."},
 

@@ -52,6 +52,11 @@ typedef enum OptionId
 	OPTION_VOLUMES,
 	OPTION_SINCE,
 	OPTION_TIMES,
+	OPTION_RECURSIVE,
+	OPTION_DRY_RUN,
+	OPTION_VARIABLE,
+	OPTION_VARS,
+	OPTION_ENV,
 	OPTION_COUNT
 } OptionId;
 
@@ -107,7 +112,9 @@ struct CliInvocation
 	const CliCommand *command;		  /* NULL: none, for help */
 	const CliGroup *group;			  /* of help for a group */
 	const char *values[OPTION_COUNT]; /* NULL: not given; a flag: "" */
-	const char **arguments;			  /* NULL-terminated */
+	const char **variables;			  /* of each --var */
+	size_t variable_count;
+	const char **arguments; /* NULL-terminated */
 	size_t argument_count;
 	const char *const *program; /* NULL-terminated; NULL: none */
 };

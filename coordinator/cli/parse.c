@@ -87,6 +87,8 @@ parser_take_value(Parser *parser, const CliOption *option, const char *inline_va
 	if (inline_value[0] == '\0')
 		return parser_refuse(parser, "the value is empty of", word);
 	*slot = inline_value;
+	if (option->id == OPTION_VARIABLE)
+		parser->invocation->variables[parser->invocation->variable_count++] = inline_value;
 	return 0;
 }
 
@@ -101,7 +103,7 @@ parser_take_long(Parser *parser, const char *word)
 	return parser_take_value(parser, option, word[2 + length] == '=' ? word + 2 + length + 1 : NULL, word);
 }
 
-/* One or several letters: "-i", "-it". None of them takes a value. */
+/* One or several letters: "-i", "-it". What takes a value has the next word. */
 static int
 parser_take_letters(Parser *parser, const char *word)
 {
@@ -209,6 +211,7 @@ cli_parse(int argc, const char *const *argv, CliInvocation *ret_invocation, Erro
 
 	*ret_invocation = (CliInvocation){0};
 	ret_invocation->arguments = memory_allocate(((size_t) argc + 1) * sizeof(char *));
+	ret_invocation->variables = memory_allocate(((size_t) argc + 1) * sizeof(char *));
 	result = parser_run(&parser);
 	if (result < 0 || cli_has(ret_invocation, OPTION_HELP))
 		return result;
@@ -219,5 +222,7 @@ void
 cli_invocation_clear(CliInvocation *invocation)
 {
 	free(invocation->arguments);
+	free(invocation->variables);
 	invocation->arguments = NULL;
+	invocation->variables = NULL;
 }

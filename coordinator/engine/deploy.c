@@ -194,8 +194,28 @@ deploy_to_json(const Deployment *deployment)
 	return json_pack("{s:o}", "results", results);
 }
 
+/* Of what is new everything is a change. */
+static void
+deploy_describe_new(Deployment *deployment)
+{
+	for (size_t i = 0; i < deployment->set.count; i++)
+	{
+		DeployStep *step = &deployment->steps[i];
+		const Resource *resource = step->resource;
+
+		if (step->volume != NULL || step->service != NULL || step->machine != NULL)
+			continue;
+		if (resource->kind == RESOURCE_VOLUME)
+			volume_spec_compare(NULL, &resource->volume, &step->changes);
+		else if (resource->kind == RESOURCE_SERVICE)
+			service_spec_compare(NULL, &resource->service, &step->changes);
+		else
+			app_spec_compare(NULL, &resource->app, &step->changes);
+	}
+}
+
 void
-engine_deploy(Engine *engine, const char *text, size_t size, EngineDeployed done, void *context)
+engine_deploy(Engine *engine, const DeployRequest *request, EngineDeployed done, void *context)
 {
 	Deployment deployment = {.engine = engine};
 	Error error = {0};
@@ -203,10 +223,15 @@ engine_deploy(Engine *engine, const char *text, size_t size, EngineDeployed done
 	int result = engine_check_open(engine, &error);
 
 	if (result == 0)
-		result = deploy_check(&deployment, text, size);
-	if (result == 0)
+		result = deploy_check(&deployment, request);
+	if (result == 0 && request->dry_run)
+	{
+		deploy_describe_new(&deployment);
+		body = deploy_to_json(&deployment);
+	}
+	else if (result == 0)
 		result = deploy_store(&deployment, &error);
-	if (result == 0)
+	if (result == 0 && !request->dry_run)
 	{
 		body = deploy_to_json(&deployment);
 		deploy_apply(&deployment);

@@ -13,8 +13,8 @@ void
 deploy_complain(Deployment *deployment, const Resource *resource, const SourceMark *mark, const char *key_path,
 				const char *format, ...)
 {
-	Diagnostic diagnostic = {.line = mark == NULL ? resource->line : mark->line,
-							 .column = mark == NULL ? resource->column : mark->column};
+	SourceMark place = mark == NULL ? resource->mark : *mark;
+	Diagnostic diagnostic = {.line = place.line, .column = place.column, .file = place.file};
 	va_list arguments;
 
 	snprintf(diagnostic.key_path, sizeof(diagnostic.key_path), "%s.%s", resource_kind_name(resource->kind), key_path);
@@ -227,11 +227,12 @@ deploy_check_order(Deployment *deployment)
 }
 
 int
-deploy_check(Deployment *deployment, const char *text, size_t size)
+deploy_check(Deployment *deployment, const DeployRequest *request)
 {
 	DeployedResources deployed = {
 		.context = deployment->engine, .find_volume = deploy_find_volume, .has_machine = deploy_has_machine};
-	int result = resource_set_parse(text, size, &deployment->set, &deployment->diagnostics);
+	int result = resource_files_parse(request->files, request->file_count, &request->variables, &deployment->set,
+									  &deployment->diagnostics);
 
 	if (result < 0)
 		return result;

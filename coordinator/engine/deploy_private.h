@@ -28,8 +28,8 @@ typedef struct Deployment
 void deploy_complain(Deployment *deployment, const Resource *resource, const SourceMark *mark, const char *key_path,
 					 const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* Fills set and steps from a file's text. -EINVAL with diagnostics. */
-int deploy_check(Deployment *deployment, const char *text, size_t size) MUST_CHECK;
+/* Fills set and steps from the files. -EINVAL with diagnostics. */
+int deploy_check(Deployment *deployment, const DeployRequest *request) MUST_CHECK;
 
 /* Complains of services that would be in the way of others, or have the host in their way. */
 void deploy_check_reach(Deployment *deployment);

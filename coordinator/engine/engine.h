@@ -33,13 +33,20 @@ void engine_free(Engine *engine);
 typedef void (*EngineDone)(void *context, int result, struct json_t *body, const Error *err);
 
 /*
- * Deploys a file: checks all of it, then applies all of it. Diagnostics are for the caller to format with `file`.
+ * Deploys files: checks all of them, then applies all of them. Diagnostics say which file by its number in the request.
  * On success the body is {"results": [{"kind", "namespace", "name", "action": "created"|"changed"|"unchanged",
  * "changes": ["resources.memory: 256 MiB → 512 MiB", …]}, …]} in the file's order. Machines start in the background.
  */
 typedef void (*EngineDeployed)(void *context, int result, struct json_t *body, const DiagnosticList *diagnostics,
 							   const Error *err);
-void engine_deploy(Engine *engine, const char *text, size_t size, EngineDeployed done, void *context);
+typedef struct DeployRequest
+{
+	const ResourceFile *files; /* all or nothing of them */
+	size_t file_count;
+	Variables variables;
+	bool dry_run; /* changes nothing; the body's changes of what is new are all that it says */
+} DeployRequest;
+void engine_deploy(Engine *engine, const DeployRequest *request, EngineDeployed done, void *context);
 
 /* Names: with prefix, `name` may be a unique prefix of a machine's name; -ENOENT, or -ENOTUNIQ when it fits several
  * (the message lists them). */

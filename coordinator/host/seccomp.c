@@ -160,10 +160,10 @@ add_by_argument(scmp_filter_ctx context)
 			continue;
 		}
 		code = seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, is_family,
-								SCMP_A2(SCMP_CMP_NE, PROTOCOL_MPTCP));
+								SCMP_A2(SCMP_CMP_NE, PROTOCOL_MPTCP, 0));
 		if (code == 0)
 			code = seccomp_rule_add(context, SCMP_ACT_ERRNO(EPROTONOSUPPORT), SCMP_SYS(socket), 2, is_family,
-									SCMP_A2(SCMP_CMP_EQ, PROTOCOL_MPTCP));
+									SCMP_A2(SCMP_CMP_EQ, PROTOCOL_MPTCP, 0));
 	}
 	for (size_t i = 0; code == 0 && i < sizeof(personalities) / sizeof(personalities[0]); i++)
 		code = seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(personality), 1,

@@ -37,7 +37,7 @@ diagnostic_list_clear(DiagnosticList *list)
 void
 diagnostic_add(DiagnosticList *list, SourceMark mark, const char *key_path, const char *format, ...)
 {
-	Diagnostic diagnostic = {.line = mark.line, .column = mark.column};
+	Diagnostic diagnostic = {.line = mark.line, .column = mark.column, .file = mark.file};
 	va_list arguments;
 
 	snprintf(diagnostic.key_path, sizeof(diagnostic.key_path), "%s", key_path);
@@ -57,6 +57,14 @@ diagnostic_list_append(DiagnosticList *to, const DiagnosticList *from)
 		diagnostic_list_add(to, &from->items[i]);
 }
 
+static bool
+is_behind(const Diagnostic *a, const Diagnostic *b)
+{
+	if (a->file != b->file)
+		return a->file > b->file;
+	return a->line != b->line ? a->line > b->line : a->column > b->column;
+}
+
 /* Insertion sort: stable, and a list has at most DIAGNOSTICS_MAX entries. */
 void
 diagnostic_list_sort(DiagnosticList *list)
@@ -66,9 +74,7 @@ diagnostic_list_sort(DiagnosticList *list)
 		Diagnostic moving = list->items[i];
 		size_t place = i;
 
-		while (place > 0 &&
-			   (list->items[place - 1].line > moving.line ||
-				(list->items[place - 1].line == moving.line && list->items[place - 1].column > moving.column)))
+		while (place > 0 && is_behind(&list->items[place - 1], &moving))
 		{
 			list->items[place] = list->items[place - 1];
 			place--;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "model/diagnostics.h"
+#include "model/expression.h"
 #include "model/key_read.h"
 #include "model/spec.h"
 
@@ -186,6 +187,21 @@ reference_print_below(const Key *keys, const char *path, int level, Text *out)
 }
 
 static void
+print_expressions(Text *out)
+{
+	text_append(
+		out, "\n## Expressions\n\n"
+			 "In every value, but in no key, `${{ … }}` is replaced by text: `${{ var.NAME }}` by what `lttle deploy "
+			 "-v NAME=VALUE` or `--vars FILE` gives, `${{ env.NAME }}` by a line of `--env FILE` or a variable of the "
+			 "client's environment, `${{ namespace }}` by `--namespace`, `${{ git.commitSha }}` by the commit of the "
+			 "repository that the file is in, `${{ 'text' }}` by itself. `$${{` stands for `${{`. What is replaced is "
+			 "never read as YAML: no value can add a key. A value that is nothing but one expression can be a number, "
+			 "also within quotes, which YAML asks for inside of `{…}`. A name without a value is an error at its "
+			 "place.\n\nFunctions follow a value behind a dot, several in a row; characters are those of Unicode:\n\n");
+	expression_reference_print(out);
+}
+
+static void
 print_not_offered(Text *out)
 {
 	text_append(out, "\n## Not offered\n\n"
@@ -221,6 +237,7 @@ resource_reference_print(Text *out)
 		else
 			reference_print_below(kind->keys, kind->name, 3, out);
 	}
+	print_expressions(out);
 	print_not_offered(out);
 	text_append(out, "\n" REFERENCE_NOTATION);
 }

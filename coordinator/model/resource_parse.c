@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "model/diagnostics.h"
+#include "model/expression.h"
 #include "model/keys.h"
 #include "model/resource_read.h"
 #include "model/yaml_node.h"
@@ -13,7 +14,8 @@
 #define FILE_MAX_BYTES	   ((size_t) 1 << 20)
 #define FILE_MAX_RESOURCES 1000
 
-static const SourceMark file_start = {1, 1};
+/* What expressions can make in all, so that no small file becomes a huge one. */
+#define EXPANDED_MAX_BYTES ((size_t) 4 << 20)
 
 /* "volume, app" */
 static void
@@ -113,7 +115,7 @@ read_document(const Node *document, ResourceSet *set, size_t *capacity, Diagnost
 }
 
 static void
-refuse_repeated(const ResourceSet *set, DiagnosticList *diagnostics)
+refuse_repeated(const ResourceSet *set, const ResourceFile *files, DiagnosticList *diagnostics)
 {
 	for (size_t i = 0; i < set->count; i++)
 	{
@@ -129,34 +131,75 @@ refuse_repeated(const ResourceSet *set, DiagnosticList *diagnostics)
 				resource->head.name[0] == '\0' || strcmp(earlier->head.name, resource->head.name) != 0 ||
 				strcmp(earlier->head.name_space, resource->head.name_space) != 0)
 				continue;
-			diagnostic_add(diagnostics, (SourceMark){resource->line, resource->column}, kind,
-						   "%s %s/%s appears twice in this file; the first is at line %u", kind,
-						   resource->head.name_space, resource->head.name, earlier->line);
+			diagnostic_add(diagnostics, resource->mark, kind, "%s %s/%s appears twice%s; the first is at line %u%s%s",
+						   kind, resource->head.name_space, resource->head.name,
+						   earlier->mark.file == resource->mark.file ? " in this file" : "", earlier->mark.line,
+						   earlier->mark.file == resource->mark.file ? "" : " of ",
+						   earlier->mark.file == resource->mark.file ? "" : files[earlier->mark.file].name);
 			break;
 		}
 	}
 }
 
+/* What `build` is relative to is the file's own directory. */
+static void
+place_builds(const ResourceSet *set, const ResourceFile *files)
+{
+	for (size_t i = 0; i < set->count; i++)
+	{
+		Resource *resource = &set->resources[i];
+		BuildSpec *build = &resource->app.build;
+		const char *directory = files[resource->mark.file].directory;
+		char *whole;
+
+		if (!resource_is_machine(resource) || build->kind == BUILD_NONE || build->context == NULL ||
+			build->context[0] == '/' || directory == NULL)
+			continue;
+		whole = strcmp(build->context, ".") == 0 ? memory_duplicate(directory)
+												 : memory_printf("%s/%s", directory, build->context);
+		free(build->context);
+		build->context = whole;
+	}
+}
+
+static void
+read_file(const ResourceFile *file, unsigned number, const Variables *variables, size_t *left_bytes, ResourceSet *set,
+		  size_t *capacity, DiagnosticList *problems)
+{
+	SourceMark start = {1, 1, number};
+	NodeDocuments documents = {0};
+	size_t before = set->count;
+	size_t problems_before = problems->count;
+
+	if (file->size > FILE_MAX_BYTES)
+		diagnostic_add(problems, start, "", "is larger than 1 MiB");
+	else if (node_documents_parse(file->text, file->size, number, &documents, problems) == 0)
+	{
+		for (size_t i = 0; i < documents.count; i++)
+		{
+			expressions_expand(&documents.items[i], "", variables, left_bytes, problems);
+			read_document(&documents.items[i], set, capacity, problems);
+		}
+		if (set->count == before && problems->count == problems_before)
+			diagnostic_add(problems, start, "", "holds no resource");
+		node_documents_clear(&documents);
+	}
+}
+
 int
-resource_set_parse(const char *text, size_t size, ResourceSet *ret_set, DiagnosticList *diagnostics)
+resource_files_parse(const ResourceFile *files, size_t count, const Variables *variables, ResourceSet *ret_set,
+					 DiagnosticList *diagnostics)
 {
 	DiagnosticList problems = {0};
-	NodeDocuments documents = {0};
 	ResourceSet set = {0};
+	size_t left_bytes = EXPANDED_MAX_BYTES;
 	size_t capacity = 0;
 	int result = 0;
 
-	if (size > FILE_MAX_BYTES)
-		diagnostic_add(&problems, file_start, "", "is larger than 1 MiB");
-	else if (node_documents_parse(text, size, &documents, &problems) == 0)
-	{
-		for (size_t i = 0; i < documents.count; i++)
-			read_document(&documents.items[i], &set, &capacity, &problems);
-		refuse_repeated(&set, &problems);
-		if (set.count == 0 && problems.count == 0)
-			diagnostic_add(&problems, file_start, "", "holds no resource");
-		node_documents_clear(&documents);
-	}
+	for (size_t i = 0; i < count; i++)
+		read_file(&files[i], (unsigned) i, variables, &left_bytes, &set, &capacity, &problems);
+	refuse_repeated(&set, files, &problems);
+	place_builds(&set, files);
 	if (problems.count > 0)
 	{
 		diagnostic_list_sort(&problems);
@@ -168,4 +211,12 @@ resource_set_parse(const char *text, size_t size, ResourceSet *ret_set, Diagnost
 	else
 		*ret_set = set;
 	return result;
+}
+
+int
+resource_set_parse(const char *text, size_t size, ResourceSet *ret_set, DiagnosticList *diagnostics)
+{
+	ResourceFile file = {.name = "", .text = text, .size = size};
+
+	return resource_files_parse(&file, 1, &(Variables){0}, ret_set, diagnostics);
 }

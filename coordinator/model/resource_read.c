@@ -172,7 +172,7 @@ resource_read(ResourceKind kind, const Node *map, SourceMark owner, Resource *re
 {
 	const KindKeys *keys = resource_kind_keys(kind);
 
-	*ret_resource = (Resource){.kind = kind, .line = owner.line, .column = owner.column};
+	*ret_resource = (Resource){.kind = kind, .mark = owner};
 	keys_read(keys->keys, map, owner, keys->name, &ret_resource->head, diagnostics);
 	if (resource_is_machine(ret_resource))
 	{

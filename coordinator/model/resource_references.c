@@ -165,7 +165,7 @@ check_machines(const ResourceSet *set, const DeployedResources *deployed, Diagno
 
 		if (resource->kind == RESOURCE_SERVICE &&
 			!has_machine(&machines, deployed, service->target_name_space, service->target_name))
-			diagnostic_add(diagnostics, (SourceMark){resource->line, resource->column}, "service.target.name",
+			diagnostic_add(diagnostics, resource->mark, "service.target.name",
 						   "%s/%s is neither in this file nor deployed", service->target_name_space,
 						   service->target_name);
 		for (size_t j = 0; resource_is_machine(resource) && j < resource->app.dependency_count; j++)
@@ -190,14 +190,14 @@ refuse_same_service(const Mention *earlier, const Mention *mention, DiagnosticLi
 	char owner[2 * NAME_MAX_BYTES + 16];
 
 	if (mention->service != NULL)
-		mark = (SourceMark){mention->service->line, mention->service->column};
+		mark = mention->service->mark;
 	else
 	{
 		mark = mention->app->exposes[mention->place].mark;
 		snprintf(path, sizeof(path), "app.expose.%s", mention->app->exposes[mention->place].name);
 	}
 	if (earlier->service != NULL)
-		snprintf(owner, sizeof(owner), "at line %u", earlier->service->line);
+		snprintf(owner, sizeof(owner), "at line %u", earlier->service->mark.line);
 	else
 		snprintf(owner, sizeof(owner), "of app %s/%s", earlier->app->name_space, earlier->app->name);
 	diagnostic_add(diagnostics, mark, path, "the service %s exists already, %s", mention->key, owner);

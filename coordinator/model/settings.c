@@ -301,7 +301,7 @@ static const Key settings_keys[] = {
 static void
 finish_settings(Settings *settings, const Node *document, DiagnosticList *diagnostics)
 {
-	static const SourceMark start = {1, 1};
+	static const SourceMark start = {.line = 1, .column = 1};
 	const Node *value;
 
 	if (settings->socket_path[0] == '\0')
@@ -330,7 +330,7 @@ finish_settings(Settings *settings, const Node *document, DiagnosticList *diagno
 static void
 read_document(const Node *document, Settings *ret_settings, DiagnosticList *diagnostics)
 {
-	static const SourceMark start = {1, 1};
+	static const SourceMark start = {.line = 1, .column = 1};
 
 	keys_read(settings_keys, document, start, "", ret_settings, diagnostics);
 	finish_settings(ret_settings, document, diagnostics);
@@ -355,7 +355,7 @@ parse_settings(const char *text, size_t size, Settings *ret_settings, Diagnostic
 	static const Node nothing = {.type = NODE_NULL};
 	NodeDocuments documents = {0};
 
-	if (node_documents_parse(text, size, &documents, problems) < 0)
+	if (node_documents_parse(text, size, 0, &documents, problems) < 0)
 		return;
 	if (documents.count > 1)
 		diagnostic_add(problems, documents.items[1].mark, "", "the settings are one document");

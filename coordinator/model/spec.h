@@ -23,6 +23,7 @@ typedef struct SourceMark
 {
 	unsigned line;
 	unsigned column;
+	unsigned file; /* of those that are read together, from 0 */
 } SourceMark;
 
 typedef enum ResourceKind
@@ -230,8 +231,7 @@ const char *resource_kind_name(ResourceKind kind);
 typedef struct Resource
 {
 	ResourceKind kind;
-	unsigned line; /* in the file, from 1 */
-	unsigned column;
+	SourceMark mark; /* of the kind's key */
 	union
 	{
 		ResourceHead head;
@@ -255,6 +255,7 @@ typedef struct Diagnostic
 {
 	unsigned line;
 	unsigned column;
+	unsigned file;		/* as in SourceMark */
 	char key_path[128]; /* "app.resources.memory"; empty when it is about the file */
 	char message[512];	/* what is wrong and what would be right */
 } Diagnostic;
@@ -273,6 +274,33 @@ void diagnostic_list_clear(DiagnosticList *list);
 
 /* "FILE:LINE:COLUMN: KEY.PATH: message", one diagnostic, no newline. The caller frees. */
 char *diagnostic_format(const char *file, const Diagnostic *diagnostic);
+
+/* One of the files that are deployed together. */
+typedef struct ResourceFile
+{
+	const char *name;	   /* as the user calls it, for messages */
+	const char *directory; /* absolute; what `build` is relative to; NULL: not known */
+	const char *text;
+	size_t size;
+} ResourceFile;
+
+/* What expressions can say; see expression.h. */
+typedef struct Variables
+{
+	const EnvironmentVariable *vars;
+	size_t var_count;
+	const EnvironmentVariable *env;
+	size_t env_count;
+	const char *name_space; /* NULL: "default" */
+	const char *commit_sha; /* NULL: not known */
+} Variables;
+
+/*
+ * Reads files that belong together, as resource_set_parse reads one; expressions are worked out. A name must be unique
+ * in all of them.
+ */
+int resource_files_parse(const ResourceFile *files, size_t count, const Variables *variables, ResourceSet *ret_set,
+						 DiagnosticList *diagnostics) MUST_CHECK;
 
 /*
  * Reads all documents of a file. Everything that is wrong is collected, not only the first thing; ret_set is written

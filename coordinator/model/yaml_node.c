@@ -16,6 +16,7 @@ typedef struct Builder
 	yaml_parser_t parser;
 	const char *text;
 	size_t size;
+	unsigned file;
 	DiagnosticList *diagnostics;
 } Builder;
 
@@ -69,16 +70,16 @@ node_scalar(const char *text, bool quoted)
 }
 
 static SourceMark
-mark_of(yaml_mark_t mark)
+mark_of(const Builder *builder, yaml_mark_t mark)
 {
-	return (SourceMark){(unsigned) mark.line + 1, (unsigned) mark.column + 1};
+	return (SourceMark){(unsigned) mark.line + 1, (unsigned) mark.column + 1, builder->file};
 }
 
 /* Where a byte is. libyaml gives only the offset when it cannot even decode the text. */
 static SourceMark
 mark_of_offset(const Builder *builder, size_t offset)
 {
-	SourceMark mark = {1, 1};
+	SourceMark mark = {1, 1, builder->file};
 
 	for (size_t i = 0; i < offset && i < builder->size; i++)
 	{
@@ -131,15 +132,16 @@ report_syntax(Builder *builder)
 	}
 	if (is_tab_at(builder, mark))
 	{
-		diagnostic_add(builder->diagnostics, mark_of(mark), "",
+		diagnostic_add(builder->diagnostics, mark_of(builder, mark), "",
 					   "is not valid YAML: there is a tab; indent with spaces");
 		return -EINVAL;
 	}
 	if (parser->context != NULL && parser->context_mark.line != mark.line)
-		diagnostic_add(builder->diagnostics, mark_of(mark), "", "is not valid YAML: %s (%s that begins at line %zu)",
-					   parser->problem, parser->context, parser->context_mark.line + 1);
+		diagnostic_add(builder->diagnostics, mark_of(builder, mark), "",
+					   "is not valid YAML: %s (%s that begins at line %zu)", parser->problem, parser->context,
+					   parser->context_mark.line + 1);
 	else
-		diagnostic_add(builder->diagnostics, mark_of(mark), "", "is not valid YAML: %s",
+		diagnostic_add(builder->diagnostics, mark_of(builder, mark), "", "is not valid YAML: %s",
 					   parser->problem == NULL ? "cannot be read" : parser->problem);
 	return -EINVAL;
 }
@@ -157,10 +159,10 @@ static void
 refuse_decorations(Builder *builder, const yaml_event_t *event, const yaml_char_t *anchor, const yaml_char_t *tag)
 {
 	if (anchor != NULL)
-		diagnostic_add(builder->diagnostics, mark_of(event->start_mark), "",
+		diagnostic_add(builder->diagnostics, mark_of(builder, event->start_mark), "",
 					   "anchors and aliases are not taken; write the value out");
 	if (tag != NULL)
-		diagnostic_add(builder->diagnostics, mark_of(event->start_mark), "",
+		diagnostic_add(builder->diagnostics, mark_of(builder, event->start_mark), "",
 					   "tags such as '!!str' are not taken; put text in quotes instead");
 }
 
@@ -177,7 +179,7 @@ build_scalar(Builder *builder, const yaml_event_t *event, Node *ret_node)
 	const char *value = (const char *) event->data.scalar.value;
 	size_t length = event->data.scalar.length;
 
-	ret_node->mark = mark_of(event->start_mark);
+	ret_node->mark = mark_of(builder, event->start_mark);
 	refuse_decorations(builder, event, event->data.scalar.anchor, event->data.scalar.tag);
 	if (memchr(value, '\0', length) != NULL)
 	{
@@ -282,7 +284,7 @@ build_map(Builder *builder, unsigned depth, Node *ret_node)
 static int
 build_collection(Builder *builder, const yaml_event_t *event, unsigned depth, Node *ret_node)
 {
-	ret_node->mark = mark_of(event->start_mark);
+	ret_node->mark = mark_of(builder, event->start_mark);
 	if (depth >= NODE_MAX_DEPTH)
 	{
 		diagnostic_add(builder->diagnostics, ret_node->mark, "", "is nested more than %d levels deep", NODE_MAX_DEPTH);
@@ -308,7 +310,7 @@ build_node(Builder *builder, const yaml_event_t *event, unsigned depth, Node *re
 			build_scalar(builder, event, ret_node);
 			return 0;
 		case YAML_ALIAS_EVENT:
-			ret_node->mark = mark_of(event->start_mark);
+			ret_node->mark = mark_of(builder, event->start_mark);
 			ret_node->type = NODE_REFUSED;
 			diagnostic_add(builder->diagnostics, ret_node->mark, "",
 						   "anchors and aliases are not taken; write the value out");
@@ -383,7 +385,8 @@ build_documents(Builder *builder, NodeDocuments *documents)
 		type = event.type;
 		if (type == YAML_DOCUMENT_START_EVENT &&
 			event.data.document_start.tag_directives.start != event.data.document_start.tag_directives.end)
-			diagnostic_add(builder->diagnostics, mark_of(event.start_mark), "", "%%TAG directives are not taken");
+			diagnostic_add(builder->diagnostics, mark_of(builder, event.start_mark), "",
+						   "%%TAG directives are not taken");
 		if (type != YAML_STREAM_START_EVENT && type != YAML_STREAM_END_EVENT && type != YAML_DOCUMENT_START_EVENT &&
 			type != YAML_DOCUMENT_END_EVENT)
 		{
@@ -419,15 +422,16 @@ has_many_directives(const Builder *builder)
 			return false;
 		found++;
 	}
-	diagnostic_add(builder->diagnostics, (SourceMark){1, 1}, "", "holds more than %d times '%s'", DIRECTIVES_MAX - 1,
-				   directive);
+	diagnostic_add(builder->diagnostics, (SourceMark){1, 1, builder->file}, "", "holds more than %d times '%s'",
+				   DIRECTIVES_MAX - 1, directive);
 	return true;
 }
 
 int
-node_documents_parse(const char *text, size_t size, NodeDocuments *ret_documents, DiagnosticList *diagnostics)
+node_documents_parse(const char *text, size_t size, unsigned file, NodeDocuments *ret_documents,
+					 DiagnosticList *diagnostics)
 {
-	Builder builder = {.text = text, .size = size, .diagnostics = diagnostics};
+	Builder builder = {.text = text, .size = size, .file = file, .diagnostics = diagnostics};
 	NodeDocuments documents = {0};
 	int result;
 

@@ -56,10 +56,10 @@ typedef struct NodeDocuments
 } NodeDocuments;
 
 /*
- * Reads all documents. Returns 0, or -EINVAL when the text is no YAML at all (the diagnostics then end there). What
- * is YAML and refused is in the diagnostics and the tree has NODE_REFUSED in its place.
+ * Reads all documents. file: for the marks. Returns 0, or -EINVAL when the text is no YAML at all (the diagnostics then
+ * end there). What is YAML and refused is in the diagnostics and the tree has NODE_REFUSED in its place.
  */
-int node_documents_parse(const char *text, size_t size, NodeDocuments *ret_documents,
+int node_documents_parse(const char *text, size_t size, unsigned file, NodeDocuments *ret_documents,
 						 DiagnosticList *diagnostics) MUST_CHECK;
 void node_documents_clear(NodeDocuments *documents);
 

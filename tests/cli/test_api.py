@@ -404,7 +404,8 @@ def test_requests_in_one_breath(coordinator):
 
 
 def test_bodies_have_a_limit(coordinator):
-    assert coordinator.error("POST", "/v1/deploy", b"#" * ((1 << 20) + 1)) == (413, "too-large")
+    assert coordinator.error("POST", "/v1/deploy", b"#" * ((4 << 20) + 1)) == (413, "too-large")
+    assert coordinator.error("POST", "/v1/deploy", b"#" * ((1 << 20) + 1)) == (400, "invalid")
     assert coordinator.error("POST", "/v1/deploy", b"#" * (1 << 20)) == (400, "invalid")
 
 

@@ -573,21 +573,24 @@ find_deployed(const Engine *engine, ResourceKind kind, const char *name_space, c
 }
 
 static json_t *
-deploy_compare(const Deployed *old, const Resource *resource)
+deploy_compare(const Deployed *old, const Resource *resource, bool dry_run)
 {
 	SpecChanges changes = {0};
 	json_t *lines = json_array();
 	VolumeSpec old_volume;
 	AppSpec old_app;
 
-	if (old == NULL)
+	if (old == NULL && !dry_run)
 		return lines;
-	if (resource->kind == RESOURCE_VOLUME && volume_spec_from_json(old->spec, &old_volume, NULL) == 0)
+	if (old == NULL && resource->kind == RESOURCE_VOLUME)
+		volume_spec_compare(NULL, &resource->volume, &changes);
+	if (old != NULL && resource->kind == RESOURCE_VOLUME && volume_spec_from_json(old->spec, &old_volume, NULL) == 0)
 	{
 		volume_spec_compare(&old_volume, &resource->volume, &changes);
 		volume_spec_clear(&old_volume);
 	}
-	if (resource->kind == RESOURCE_APP && app_spec_from_json(RESOURCE_APP, old->spec, &old_app, NULL) == 0)
+	if (old != NULL && resource->kind == RESOURCE_APP &&
+		app_spec_from_json(RESOURCE_APP, old->spec, &old_app, NULL) == 0)
 	{
 		app_spec_compare(&old_app, &resource->app, &changes);
 		app_spec_clear(&old_app);
@@ -599,12 +602,12 @@ deploy_compare(const Deployed *old, const Resource *resource)
 }
 
 static json_t *
-deploy_resource(Engine *engine, const Resource *resource)
+deploy_resource(Engine *engine, const Resource *resource, bool dry_run)
 {
 	const char *name = resource->head.name;
 	const char *name_space = resource->head.name_space;
 	const Deployed *old = find_deployed(engine, resource->kind, name_space, name);
-	json_t *changes = deploy_compare(old, resource);
+	json_t *changes = deploy_compare(old, resource, dry_run);
 	const char *action = "created";
 	json_t *spec = resource->kind == RESOURCE_VOLUME	? volume_spec_to_json(&resource->volume)
 				   : resource->kind == RESOURCE_SERVICE ? service_spec_to_json(&resource->service)
@@ -613,9 +616,12 @@ deploy_resource(Engine *engine, const Resource *resource)
 	if (old != NULL)
 	{
 		action = json_array_size(changes) > 0 ? "changed" : "unchanged";
-		json_object_update(old->spec, spec);
+		if (!dry_run)
+			json_object_update(old->spec, spec);
 		json_decref(spec);
 	}
+	else if (dry_run)
+		json_decref(spec);
 	else
 	{
 		engine->deployed = memory_grow(engine->deployed, &engine->deployed_capacity, engine->deployed_count + 1,
@@ -627,14 +633,14 @@ deploy_resource(Engine *engine, const Resource *resource)
 }
 
 void
-engine_deploy(Engine *engine, const char *text, size_t size, EngineDeployed done, void *context)
+engine_deploy(Engine *engine, const DeployRequest *request, EngineDeployed done, void *context)
 {
 	DiagnosticList diagnostics = {0};
 	ResourceSet set = {0};
 	json_t *results;
 	json_t *body;
 
-	if (resource_set_parse(text, size, &set, &diagnostics) < 0)
+	if (resource_files_parse(request->files, request->file_count, &request->variables, &set, &diagnostics) < 0)
 	{
 		done(context, -EINVAL, NULL, &diagnostics, NULL);
 		diagnostic_list_clear(&diagnostics);
@@ -642,7 +648,7 @@ engine_deploy(Engine *engine, const char *text, size_t size, EngineDeployed done
 	}
 	results = json_array();
 	for (size_t i = 0; i < set.count; i++)
-		json_array_append_new(results, deploy_resource(engine, &set.resources[i]));
+		json_array_append_new(results, deploy_resource(engine, &set.resources[i], request->dry_run));
 	resource_set_clear(&set);
 	body = json_pack("{s:o}", "results", results);
 	done(context, 0, body, &diagnostics, NULL);

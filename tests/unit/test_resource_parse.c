@@ -98,8 +98,8 @@ test_defaults_of_an_app(void **state)
 	assert_int_equal(app->volume_count, 0);
 	assert_int_equal(app->expose_count, 0);
 	assert_null(app->command);
-	assert_int_equal(set.resources[0].line, 1);
-	assert_int_equal(set.resources[0].column, 1);
+	assert_int_equal(set.resources[0].mark.line, 1);
+	assert_int_equal(set.resources[0].mark.column, 1);
 	resource_set_clear(&set);
 }
 
@@ -293,9 +293,12 @@ test_exposes(void **state)
 		uint64_t inactivity_timeout_ms;
 		SourceMark mark;
 	} expected[] = {
-		{"z", 1, 1, TRACKING_CONNECTION_AWARE, 0, {5, 5}},			{"y", 2, 3, TRACKING_CONNECTION_AWARE, 0, {6, 5}},
-		{"x", 65535, 65535, TRACKING_TRAFFIC_AWARE, 10000, {7, 5}}, {"w", 4, 4, TRACKING_TRAFFIC_AWARE, 1500, {8, 5}},
-		{"v", 5, 5, TRACKING_TRAFFIC_AWARE, 10000, {13, 5}},		{"u", 6, 6, TRACKING_TRAFFIC_AWARE, 2000, {14, 5}},
+		{"z", 1, 1, TRACKING_CONNECTION_AWARE, 0, {5, 5, 0}},
+		{"y", 2, 3, TRACKING_CONNECTION_AWARE, 0, {6, 5, 0}},
+		{"x", 65535, 65535, TRACKING_TRAFFIC_AWARE, 10000, {7, 5, 0}},
+		{"w", 4, 4, TRACKING_TRAFFIC_AWARE, 1500, {8, 5, 0}},
+		{"v", 5, 5, TRACKING_TRAFFIC_AWARE, 10000, {13, 5, 0}},
+		{"u", 6, 6, TRACKING_TRAFFIC_AWARE, 2000, {14, 5, 0}},
 	};
 	const AppSpec *app = &set.resources[0].app;
 
@@ -475,9 +478,9 @@ test_several_documents(void **state)
 	(void) state;
 	assert_int_equal(set.count, 3);
 	assert_int_equal(set.resources[0].kind, RESOURCE_APP);
-	assert_int_equal(set.resources[0].line, 4);
+	assert_int_equal(set.resources[0].mark.line, 4);
 	assert_int_equal(set.resources[1].kind, RESOURCE_VOLUME);
-	assert_int_equal(set.resources[1].line, 8);
+	assert_int_equal(set.resources[1].mark.line, 8);
 	assert_string_equal(set.resources[2].app.name_space, "other");
 	resource_set_clear(&set);
 }
