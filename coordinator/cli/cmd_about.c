@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/output.h"
+#include "model/spec.h"
 
 int
 run_version(const CliInvocation *invocation)
@@ -175,5 +176,16 @@ run_names(const CliInvocation *invocation)
 		puts(member_text(object, "name"));
 	}
 	api_answer_clear(&answer);
+	return EXIT_CODE_OK;
+}
+
+int
+run_schema(const CliInvocation *invocation)
+{
+	json_t *schema = resource_schema();
+
+	(void) invocation;
+	output_json(schema);
+	json_decref(schema);
 	return EXIT_CODE_OK;
 }

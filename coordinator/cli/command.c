@@ -127,6 +127,8 @@ const CliCommand cli_commands[] = {
 	 "List what became of machines, oldest first",
 	 "Changes of phase, who woke a machine, and what keeps one from going to sleep. -f goes on with those that come; with\n"
 	 "--json each is then an object on a line of its own."},
+	{NULL, "schema", NULL, "", 0, 0, false, 0, NULL, run_schema,
+	 "Print the JSON Schema of files of resources, for editors", NULL},
 	{NULL, "doctor", NULL, "", 0, 0, false, JSON, NULL, run_doctor,
 	 "Show what this host has and lacks, and what follows from it", "Exit code 1 when something is missing."},
 	{NULL, "version", NULL, "", 0, 0, false, JSON, NULL, run_version, "Show the versions of lttle and lttled", NULL},

@@ -41,6 +41,7 @@ int run_namespace_delete(const CliInvocation *invocation);
 int run_query(const CliInvocation *invocation);
 int run_drain(const CliInvocation *invocation);
 int run_events(const CliInvocation *invocation);
+int run_schema(const CliInvocation *invocation);
 int run_doctor(const CliInvocation *invocation);
 int run_version(const CliInvocation *invocation);
 int run_completion(const CliInvocation *invocation);

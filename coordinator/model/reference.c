@@ -224,6 +224,7 @@ resource_reference_print(Text *out)
 				"tags are not taken; a file has at most 1 MiB.\n\n"
 				"A name begins with a letter and holds letters, digits, `-` and `_`, but no `--`; it has at most 63 "
 				"characters.\n\n"
+				"`lttle schema` prints the format as a JSON Schema, for editors.\n\n"
 				"This page is written from the tables in `coordinator/model/keys_*.c`.\n");
 	for (const KindKeys *kind = resource_kinds; kind->name != NULL; kind++)
 	{

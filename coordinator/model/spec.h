@@ -380,6 +380,9 @@ const char *duration_parse(const char *text, uint64_t *ret_ms);
 void size_format(uint64_t bytes, char text[32]);
 void duration_format(uint64_t ms, char text[32]);
 
+/* The format of a document as a JSON Schema, from the key tables. The caller owns the result. */
+struct json_t *resource_schema(void);
+
 /* Writes docs/reference/resources.md from the key tables. */
 void resource_reference_print(Text *out);
 
