@@ -125,8 +125,8 @@ events_follow(ApiCall *call, unsigned last)
 void
 handle_list_events(ApiCall *call)
 {
-	bool follow;
-	uint64_t last;
+	bool follow = false;
+	uint64_t last = 0;
 	Error error = {0};
 	int result = api_call_query_flag(call, "follow", &follow, &error);
 	json_t *events;

@@ -45,8 +45,7 @@ engine_count_namespaces(const Engine *engine)
 static int
 compare_names(const void *left, const void *right)
 {
-	return strcmp(json_string_value(json_object_get(*(json_t *const *) left, "name")),
-				  json_string_value(json_object_get(*(json_t *const *) right, "name")));
+	return strcmp(*(const char *const *) left, *(const char *const *) right);
 }
 
 json_t *
@@ -54,7 +53,7 @@ engine_list_namespaces(Engine *engine)
 {
 	json_t *namespaces = engine_count_namespaces(engine);
 	size_t count = json_object_size(namespaces);
-	json_t **sorted = memory_allocate((count + 1) * sizeof(*sorted));
+	const char **names = memory_allocate((count + 1) * sizeof(char *));
 	json_t *array = json_array();
 	const char *name;
 	json_t *entry;
@@ -62,12 +61,12 @@ engine_list_namespaces(Engine *engine)
 
 	json_object_foreach(namespaces, name, entry)
 	{
-		sorted[at++] = entry;
+		names[at++] = name;
 	}
-	qsort(sorted, count, sizeof(*sorted), compare_names);
+	qsort(names, count, sizeof(char *), compare_names);
 	for (size_t i = 0; i < count; i++)
-		json_array_append(array, sorted[i]);
-	free(sorted);
+		json_array_append(array, json_object_get(namespaces, names[i]));
+	free(names);
 	json_decref(namespaces);
 	return array;
 }

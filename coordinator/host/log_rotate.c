@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/falloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,7 +123,7 @@ publish_copy(const char *path, uint64_t bytes, Error *err)
 		return result;
 	current = parts.parts[parts.count - 1];
 	log_parts_clear(&parts);
-	part_path = memory_printf("%s.%020llu", path, (unsigned long long) (current.begin + bytes));
+	part_path = memory_printf("%s.%020" PRIu64, path, current.begin + bytes);
 	part_times = memory_printf("%s.times", part_path);
 	if (rename(copy_path, part_path) < 0)
 		return error_set_errno(err, errno, "%s", part_path);

@@ -227,6 +227,13 @@ def log_parts(host, name, namespace=NAMESPACE):
     return (directory / "machine.log").stat().st_size, sorted(directory.glob("machine.log." + 20 * "[0-9]"))
 
 
+def log_bytes(host, name):
+    if not (host.state / "machines" / NAMESPACE / name / "machine.log").exists():
+        return 0
+    size, older = log_parts(host, name)
+    return size + sum(part.stat().st_size for part in older)
+
+
 def logs(host, name, *arguments, namespace=NAMESPACE):
     return host.cli("machine", "logs", "--ns", namespace, name, *arguments).stdout
 
@@ -252,6 +259,21 @@ def test_rotation_loses_nothing(clean):
     assert len(older) >= 2 and size + sum(part.stat().st_size for part in older) == len("\n".join(wanted)) + 1
     assert logs(clean, "writer").splitlines() == wanted
     assert logs(clean, "writer", "--tail", "30000").splitlines() == wanted[-30000:]
+
+
+def test_a_killed_coordinator_holds_no_writer_up(clean):
+    """The machine writes on, and a new coordinator rotates what the old one had begun to, whatever that was."""
+    burst = "n=$((n + 1)); seq $((n * 1000)) $((n * 1000 + 999)); sleep 0.1"
+    deploy(clean, app("alone", f"n=0; while [ $n -lt 40 ]; do {burst}; done; echo the end; {SLEEP}"), "--no-wait")
+    for longer in (70000, 120000):
+        wait_until("some of the log", lambda: log_bytes(clean, "alone") > longer)
+        clean.kill()
+        begun = log_bytes(clean, "alone")
+        wait_until("more of it", lambda: log_bytes(clean, "alone") > begun)
+        clean.start()
+    wait_until("its end", lambda: logs(clean, "alone", "--tail", "1") == "the end\n")
+    wait_until("a rotation", lambda: log_parts(clean, "alone")[0] <= 65536)
+    assert logs(clean, "alone").splitlines() == [str(number) for number in range(1000, 41000)] + ["the end"]
 
 
 def test_logs_have_times_and_keep_over_restarts(clean):
