@@ -40,6 +40,7 @@ static const struct
 	{"TCP table size", doctor_check_tcp_table},
 	{"open files", doctor_check_open_files},
 	{"image tools", doctor_check_images},
+	{"network tools", doctor_check_network},
 	{"CRIU", doctor_check_criu},
 };
 
@@ -144,6 +145,23 @@ doctor_check_ext4(const DoctorInput *input, DoctorCheck *check)
 		doctor_follow(check, DOCTOR_MISSING, "no volume can be made: install e2fsprogs");
 	else if (!has_system)
 		doctor_follow(check, DOCTOR_WARNING, "volumes can be mounted only if the kernel loads the module when asked");
+}
+
+void
+doctor_check_network(const DoctorInput *input, DoctorCheck *check)
+{
+	char dnsmasq[80];
+	char haproxy[80];
+	bool has_dnsmasq = program_version("dnsmasq", "--version", dnsmasq, sizeof(dnsmasq));
+	bool has_haproxy = program_version("haproxy", "-v", haproxy, sizeof(haproxy));
+
+	(void) input;
+	doctor_find(check, "%.40s, %.40s", has_dnsmasq ? dnsmasq : "no dnsmasq", has_haproxy ? haproxy : "no HAProxy");
+	if (!has_dnsmasq)
+		doctor_follow(check, DOCTOR_WARNING, "names of services are not found: install dnsmasq-base%s",
+					  has_haproxy ? "" : ", and haproxy for tls, http and https");
+	else if (!has_haproxy)
+		doctor_follow(check, DOCTOR_WARNING, "no service with tls, http or https is reachable: install haproxy");
 }
 
 void

@@ -35,6 +35,7 @@ void doctor_check_open_files(const DoctorInput *input, DoctorCheck *check);
 /* doctor.c */
 void doctor_check_ext4(const DoctorInput *input, DoctorCheck *check);
 void doctor_check_images(const DoctorInput *input, DoctorCheck *check);
+void doctor_check_network(const DoctorInput *input, DoctorCheck *check);
 
 /* doctor_pressure.c */
 void doctor_check_pressure(const DoctorInput *input, DoctorCheck *check);
