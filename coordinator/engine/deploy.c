@@ -88,14 +88,17 @@ static void
 deploy_change_app(Engine *engine, DeployStep *step)
 {
 	Machine *machine = step->machine;
-	bool other_image = strcmp(machine->spec.image, step->resource->app.image) != 0;
+	char image_before[MACHINE_IMAGE_BYTES];
+	char image[MACHINE_IMAGE_BYTES];
 	CgroupLimits limits;
 	Error error;
 
+	machine_image_name(machine, image_before);
 	app_spec_clear(&machine->spec);
 	app_spec_copy(&step->resource->app, &machine->spec);
 	engine_expose(engine, &machine->spec);
-	if (other_image)
+	machine_image_name(machine, image);
+	if (strcmp(image, image_before) != 0 || (machine->spec.image == NULL && step->changes.needs_restart))
 		machine_ask_for_image(machine);
 	else
 		machine_look_for_moved_image(machine);

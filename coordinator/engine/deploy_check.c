@@ -243,7 +243,6 @@ deploy_check(Deployment *deployment, const DeployRequest *request)
 		DeployStep *step = &deployment->steps[i];
 
 		step->resource = &deployment->set.resources[i];
-		deploy_check_offer(deployment, step->resource);
 		if (step->resource->kind == RESOURCE_VOLUME)
 			deploy_check_volume(deployment, step);
 		else if (step->resource->kind == RESOURCE_SERVICE)

@@ -1,4 +1,4 @@
-/* What the files of a deployment share: deploy.c, deploy_check.c, deploy_offer.c. */
+/* What the files of a deployment share: deploy.c, deploy_check.c. */
 #ifndef ENGINE_DEPLOY_PRIVATE_H
 #define ENGINE_DEPLOY_PRIVATE_H
 
@@ -33,8 +33,5 @@ int deploy_check(Deployment *deployment, const DeployRequest *request) MUST_CHEC
 
 /* Complains of services that would be in the way of others, or have the host in their way. */
 void deploy_check_reach(Deployment *deployment);
-
-/* Complains of what is right and not served by this coordinator. */
-void deploy_check_offer(Deployment *deployment, const Resource *resource);
 
 #endif

@@ -40,17 +40,28 @@ engine_register_image(Engine *engine, const char *name, const HostImage *image, 
 	return result;
 }
 
+void
+machine_image_name(const Machine *machine, char ret_name[MACHINE_IMAGE_BYTES])
+{
+	if (machine->spec.image != NULL)
+		text_copy(ret_name, MACHINE_IMAGE_BYTES, machine->spec.image);
+	else
+		snprintf(ret_name, MACHINE_IMAGE_BYTES, "build of %s", machine->label);
+}
+
 /* The image that the machine was made from, or else what its name stands for. */
 static int
 machine_find_image(const Machine *machine, HostImage *ret_image, Error *err)
 {
+	char name[MACHINE_IMAGE_BYTES];
 	ImageRecord record = {0};
 	int result;
 
 	if (machine->record.image_id[0] != '\0' &&
 		image_find(&machine->engine->layout, machine->record.image_id, ret_image, NULL) == 0)
 		return 0;
-	result = store_get_image(machine->engine->store, machine->spec.image, &record, err);
+	machine_image_name(machine, name);
+	result = store_get_image(machine->engine->store, name, &record, err);
 	if (result == 0)
 		result = image_find(&machine->engine->layout, record.id, ret_image, err);
 	image_record_clear(&record);
@@ -71,7 +82,12 @@ machine_load_image(Machine *machine, Error *err)
 	if (result == 0)
 		result = image_config_parse(json, image.root, &config, err);
 	if (result < 0)
-		return error_prefix(err, "image %s", machine->spec.image);
+	{
+		char name[MACHINE_IMAGE_BYTES];
+
+		machine_image_name(machine, name);
+		return error_prefix(err, "image %s", name);
+	}
 	image_config_clear(&machine->image_config);
 	machine->image_config = config;
 	rootfs_plan(image.root, machine->paths.directory, &machine->rootfs);
@@ -89,6 +105,8 @@ typedef struct Obtain
 	const char *name;
 	const char *source; /* skopeo's notation; NULL: the registry of the name */
 	const char *auth_file;
+	const BuildSpec *build; /* NULL: it is not built */
+	unsigned number;
 	char known_digest[80];
 	char known_id[80];
 } Obtain;
@@ -108,6 +126,26 @@ obtain_fill(Engine *engine, const char *name, const char *source, Obtain *ret_ob
 }
 
 static int
+obtain_by_building(const Obtain *obtain, HostImage *ret_image, Error *err)
+{
+	const BuildSpec *spec = obtain->build;
+	/* Freed by the end of the job's child. */
+	const char **arguments = memory_allocate((spec->argument_count + 1) * sizeof(*arguments));
+	const ImageBuild build = {.name = obtain->name,
+							  .number = obtain->number,
+							  .context = spec->context,
+							  .dockerfile = spec->dockerfile,
+							  .arguments = arguments,
+							  .argument_count = spec->argument_count,
+							  .auth_file = obtain->auth_file,
+							  .timeout_ms = FETCH_TIMEOUT_MS};
+
+	for (size_t i = 0; i < spec->argument_count; i++)
+		arguments[i] = memory_printf("%s=%s", spec->arguments[i].name, spec->arguments[i].value);
+	return image_build(obtain->layout, &build, ret_image, err);
+}
+
+static int
 obtain_job(const void *input, void *output, Error *err)
 {
 	const Obtain *obtain = input;
@@ -117,9 +155,20 @@ obtain_job(const void *input, void *output, Error *err)
 							.known_id = obtain->known_id,
 							.timeout_ms = FETCH_TIMEOUT_MS};
 
+	if (obtain->build != NULL)
+		return obtain_by_building(obtain, output, err);
 	if (obtain->source != NULL)
 		return image_fetch(obtain->layout, obtain->source, FETCH_TIMEOUT_MS, output, err);
 	return image_pull(obtain->layout, &pull, output, err);
+}
+
+static void
+obtain_fill_machine(const Machine *machine, const char *name, Obtain *ret_obtain)
+{
+	obtain_fill(machine->engine, name, NULL, ret_obtain);
+	if (machine->spec.build.kind != BUILD_NONE)
+		ret_obtain->build = &machine->spec.build;
+	ret_obtain->number = machine->record.index;
 }
 
 static JobSpec
@@ -138,15 +187,17 @@ static void
 machine_image_fetched(void *context, int result, const void *output, const Error *err)
 {
 	Machine *machine = context;
+	char name[MACHINE_IMAGE_BYTES];
 	Error error = *err;
 
 	machine->work = NULL;
 	machine->engine->image_jobs--;
+	machine_image_name(machine, name);
 	if (result == 0)
-		result = engine_register_image(machine->engine, machine->spec.image, output, &error);
+		result = engine_register_image(machine->engine, name, output, &error);
 	if (result == 0)
 		result = machine_load_image(machine, &error);
-	else if (machine_load_image(machine, NULL) == 0)
+	else if (machine->spec.image != NULL && machine_load_image(machine, NULL) == 0)
 	{
 		log_warning("its registry was not asked; what is there is used", "machine", machine->label, "reason",
 					error.message);
@@ -161,24 +212,30 @@ machine_image_fetched(void *context, int result, const void *output, const Error
 void
 machine_fetch_image(Machine *machine)
 {
+	char name[MACHINE_IMAGE_BYTES];
 	Obtain obtain;
 	JobSpec spec = obtain_spec(&obtain, machine_image_fetched, machine);
 
-	obtain_fill(machine->engine, machine->spec.image, NULL, &obtain);
+	machine_image_name(machine, name);
+	obtain_fill_machine(machine, name, &obtain);
 	machine->engine->image_jobs++;
 	machine_start_work(machine, &spec, EVENT_IMAGE_FAILED);
 	if (machine->work == NULL)
 		machine->engine->image_jobs--;
 }
 
-/* A name that can come to stand for something else: of a registry, and without a digest. */
+/* Whether a deploy has to ask: it is built, or its name is of a registry and without a digest. */
 static bool
-engine_image_can_move(Engine *engine, const char *name)
+machine_image_can_move(const Machine *machine)
 {
+	const char *name = machine->spec.image;
 	ImageRecord record = {0};
-	bool can_move = strchr(name, '@') == NULL && store_get_image(engine->store, name, &record, NULL) == 0 &&
-					record.source_digest[0] != '\0';
+	bool can_move;
 
+	if (name == NULL)
+		return true;
+	can_move = strchr(name, '@') == NULL && store_get_image(machine->engine->store, name, &record, NULL) == 0 &&
+			   record.source_digest[0] != '\0';
 	image_record_clear(&record);
 	return can_move;
 }
@@ -189,8 +246,8 @@ machine_ask_for_image(Machine *machine)
 	ImageRecord record = {0};
 
 	machine->record.image_id[0] = '\0';
-	machine->facts.image_known = store_get_image(machine->engine->store, machine->spec.image, &record, NULL) == 0 &&
-								 !engine_image_can_move(machine->engine, machine->spec.image);
+	machine->facts.image_known = !machine_image_can_move(machine) &&
+								 store_get_image(machine->engine->store, machine->spec.image, &record, NULL) == 0;
 	image_record_clear(&record);
 }
 
@@ -289,15 +346,17 @@ image_asked(void *context, int result, const void *output, const Error *err)
 	const HostImage *image = output;
 	Engine *engine = work->engine;
 	Machine *machine = engine_find_machine(engine, work->source, strchr(work->source, '\0') + 1);
+	char name[MACHINE_IMAGE_BYTES] = "";
 	Error error = *err;
 	char detail[128];
 
+	if (machine != NULL)
+		machine_image_name(machine, name);
 	if (result == 0)
 		result = engine_register_image(engine, work->name, image, &error);
 	if (result < 0)
-		log_warning("an image was not looked for", "image", work->name, "reason", error.message);
-	else if (machine != NULL && machine->spec.image != NULL && strcmp(machine->spec.image, work->name) == 0 &&
-			 strcmp(machine->record.image_id, image->id) != 0)
+		log_warning("an image was not renewed", "image", work->name, "reason", error.message);
+	else if (machine != NULL && strcmp(name, work->name) == 0 && strcmp(machine->record.image_id, image->id) != 0)
 	{
 		snprintf(detail, sizeof(detail), "%.60s is another image now", work->name);
 		machine->record.image_id[0] = '\0';
@@ -311,20 +370,21 @@ void
 machine_look_for_moved_image(Machine *machine)
 {
 	Engine *engine = machine->engine;
-	const char *name = machine->spec.image;
+	char name[MACHINE_IMAGE_BYTES];
 	ImageWork *work;
 	Obtain obtain;
 	JobSpec spec;
 
-	if (!engine_image_can_move(engine, name))
+	if (!machine_image_can_move(machine))
 		return;
+	machine_image_name(machine, name);
 	work = image_work_new(engine, name, NULL, NULL);
 	/* By name, because it may be gone when the answer comes: "namespace\0name". */
 	work->source = memory_allocate(sizeof(machine->spec.name_space) + sizeof(machine->spec.name) + 2);
 	strcpy(work->source, machine->spec.name_space);
 	strcpy(strchr(work->source, '\0') + 1, machine->spec.name);
 	spec = obtain_spec(&obtain, image_asked, work);
-	obtain_fill(engine, work->name, NULL, &obtain);
+	obtain_fill_machine(machine, work->name, &obtain);
 	image_work_start(work, &spec);
 }
 
@@ -334,11 +394,15 @@ machine_look_for_moved_image(Machine *machine)
 static const Machine *
 engine_find_image_user(const Engine *engine, const char *name)
 {
-	const Machine *machine = engine->machines;
+	for (const Machine *machine = engine->machines; machine != NULL; machine = machine->next)
+	{
+		char used[MACHINE_IMAGE_BYTES];
 
-	while (machine != NULL && (machine->spec.image == NULL || strcmp(machine->spec.image, name) != 0))
-		machine = machine->next;
-	return machine;
+		machine_image_name(machine, used);
+		if (strcmp(used, name) == 0)
+			return machine;
+	}
+	return NULL;
 }
 
 static void
@@ -483,7 +547,10 @@ append_image(void *context, const ImageRecord *image)
 
 	for (const Machine *machine = list->engine->machines; machine != NULL; machine = machine->next)
 	{
-		if (machine->spec.image != NULL && strcmp(machine->spec.image, image->name) == 0)
+		char used[MACHINE_IMAGE_BYTES];
+
+		machine_image_name(machine, used);
+		if (strcmp(used, image->name) == 0)
 			json_array_append_new(users, json_string(machine->label));
 	}
 	json_array_append_new(list->names,

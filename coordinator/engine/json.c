@@ -71,6 +71,7 @@ machine_to_json(Machine *machine)
 	json_t *object = json_object();
 	char address[16];
 	char address6[46];
+	char image[MACHINE_IMAGE_BYTES];
 	bool awake = machine->phase == PHASE_READY && machine->spec.mode == MODE_FLASH;
 	ActivityVerdict verdict = {.reason = ACTIVITY_CONNECTION};
 
@@ -100,7 +101,8 @@ machine_to_json(Machine *machine)
 	json_object_set_new(object, "services", machine_services_to_json(machine));
 	json_object_set_new(object, "pid", record->pid > 0 ? json_integer(record->pid) : json_null());
 	json_set_number(object, "restarts", record->restarts);
-	json_set_text(object, "image", machine->spec.image);
+	machine_image_name(machine, image);
+	json_set_text(object, "image", image);
 	json_set_text(object, "image-id", record->image_id);
 	json_set_text(object, "extension-version", machine->extension_version);
 	json_object_set_new(object, "exit-status", exit_status_to_json(machine->exit_status));

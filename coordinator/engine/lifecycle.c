@@ -165,12 +165,18 @@ create_launch(const Machine *machine, pid_t *ret_pid, Error *err)
 					   .argv = create_arguments(machine),
 					   .environment = create_environment(machine),
 					   .working_directory = machine->image_config.working_directory,
+					   .volumes = (const char *const *) machine->image_config.volumes,
 					   .uid = machine->image_config.uid,
 					   .gid = machine->image_config.gid};
 
 	if (spec.argv[0] == NULL)
+	{
+		char image[MACHINE_IMAGE_BYTES];
+
+		machine_image_name(machine, image);
 		return error_set(err, -EINVAL, "image %s: has neither an entrypoint nor a command, and the app names none",
-						 machine->spec.image);
+						 image);
+	}
 	resolver_print_machine_conf(&machine->engine->layout, machine->spec.name_space, &resolv_conf);
 	spec.resolv_conf = text_string(&resolv_conf);
 	mounts[0] = (LaunchMount){.source = machine->paths.run_directory, .target = "/run/lttle"};

@@ -209,6 +209,9 @@ void machine_await(Machine *machine); /* starts what it depends on and nobody ha
 void machine_settle_exit(Machine *machine);
 
 /* images.c */
+#define MACHINE_IMAGE_BYTES 256
+/* What its image is listed as: the name that was deployed, or, where it is built, one that says so. */
+void machine_image_name(const Machine *machine, char ret_name[MACHINE_IMAGE_BYTES]);
 void machine_fetch_image(Machine *machine);
 /* Takes what the name stands for now, at a deploy; the first row asks its registry, where it has one. */
 void machine_ask_for_image(Machine *machine);

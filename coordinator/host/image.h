@@ -47,6 +47,22 @@ typedef struct ImagePull
  */
 int image_pull(const HostLayout *layout, const ImagePull *pull, HostImage *ret_image, Error *err) MUST_CHECK;
 
+typedef struct ImageBuild
+{
+	const char *name;			  /* for messages */
+	unsigned number;			  /* another one for each that is built here */
+	const char *context;		  /* absolute path of a directory */
+	const char *dockerfile;		  /* below it */
+	const char *const *arguments; /* NAME=value, for its ARG instructions */
+	size_t argument_count;
+	const char *auth_file; /* as in ImagePull */
+	uint64_t timeout_ms;
+} ImageBuild;
+
+/* Builds by a Dockerfile. What its RUN instructions do is done as root, in a directory of its own (chroot) and on the
+ * host's network: whoever may deploy is trusted with that. Errors carry the end of what the build has said. */
+int image_build(const HostLayout *layout, const ImageBuild *build, HostImage *ret_image, Error *err) MUST_CHECK;
+
 /* An image that is unpacked, by its id. -ENOENT. */
 int image_find(const HostLayout *layout, const char *id, HostImage *ret_image, Error *err) MUST_CHECK;
 

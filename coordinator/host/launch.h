@@ -34,7 +34,8 @@ typedef struct LaunchSpec
 	const char *log_path;	 /* on the host: standard output and error are appended here; bound at /run/lttle.log */
 	const char *const *argv; /* argv[0] is looked up in the environment's PATH inside the machine */
 	const char *const *environment; /* KEY=value */
-	const char *working_directory;	/* NULL: / */
+	const char *working_directory;	/* NULL: /; made when it isn't there */
+	const char *const *volumes;		/* directories that the image wants, NULL-terminated, or NULL; made likewise */
 	uid_t uid;
 	gid_t gid;
 	uint64_t shm_bytes; /* size of the tmpfs on /dev/shm; 0: none is made, because one of the mounts goes there */

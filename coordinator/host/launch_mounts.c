@@ -199,6 +199,32 @@ put_mounts(const LaunchSpec *spec, const int taken[], int log_fd, Error *err)
 	return result;
 }
 
+/* For the server's user, who could not make it. */
+static int
+make_wanted(const char *path, const LaunchSpec *spec, Error *err)
+{
+	struct stat status;
+	int result;
+
+	if (stat(path, &status) == 0)
+		return 0;
+	result = file_make_directory(path, 0755, err);
+	if (result == 0 && lchown(path, spec->uid, spec->gid) < 0)
+		return error_set_errno(err, errno, "%s", path);
+	return result;
+}
+
+/* What the image says it keeps data in, or begins in; the image need not have made it. */
+static int
+make_all_wanted(const LaunchSpec *spec, Error *err)
+{
+	int result = spec->working_directory == NULL ? 0 : make_wanted(spec->working_directory, spec, err);
+
+	for (size_t i = 0; result == 0 && spec->volumes != NULL && spec->volumes[i] != NULL; i++)
+		result = make_wanted(spec->volumes[i], spec, err);
+	return result;
+}
+
 int
 launch_build_root(const LaunchSpec *spec, Error *err)
 {
@@ -223,6 +249,8 @@ launch_build_root(const LaunchSpec *spec, Error *err)
 		result = launch_write_files(spec->hostname, spec->resolv_conf, err);
 	if (result == 0)
 		result = put_mounts(spec, taken, log_fd, err);
+	if (result == 0)
+		result = make_all_wanted(spec, err);
 	if (result == 0)
 		result = open_standard_streams(err);
 	umask(022);

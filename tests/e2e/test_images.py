@@ -255,3 +255,100 @@ def test_without_its_registry_a_deploy_takes_what_is_there(images_host, tmp_path
     registry.stop()
     assert deploy(images_host, "alone", name)["image-id"] == images(images_host)[name]["id"]
     delete(images_host, "alone")
+
+
+# Says what it was given, and ends at the signal that the image names.
+TOOL = """#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+static void bye(int number) { (void) number; static const char text[] = "bye\\n"; write(1, text, 4); _exit(0); }
+int main(int argc, char **argv) {
+	char directory[1000] = "";
+	struct stat data = {0};
+	if (argc == 3 && strcmp(argv[1], "write") == 0) {
+		FILE *file = fopen(argv[2], "w");
+		fputs(getenv("WORD"), file);
+		return fclose(file);
+	}
+	signal(SIGUSR1, bye);
+	stat("/data", &data);
+	FILE *made = fopen("/made", "r");
+	char word[100] = "";
+	fgets(word, sizeof(word), made);
+	printf("%d:%d in %s, /data of %d, %s %s, %s", (int) getuid(), (int) getgid(), getcwd(directory, sizeof(directory)),
+		(int) data.st_uid, getenv("GREETING"), getenv("MORE"), word);
+	for (int i = 1; i < argc; i++) printf(" %s", argv[i]);
+	printf("\\n");
+	fflush(stdout);
+	for (;;) pause();
+}
+"""
+
+DOCKERFILE = """FROM scratch
+ARG WORD=none
+COPY tool /tool
+RUN ["/tool", "write", "/made"]
+ENV GREETING=hello MORE=image
+USER 1234:4321
+WORKDIR /work
+VOLUME /data
+STOPSIGNAL SIGUSR1
+EXPOSE 4000
+ENTRYPOINT ["/tool", "serve"]
+CMD ["default"]
+"""
+
+BUILD_YAML = """app:
+  name: built
+  namespace: images
+  build:
+    docker:
+      context: {context}
+      dockerfile: Recipe
+      args: {{WORD: {word}}}
+  resources:
+    memory: 64
+  mode: regular
+  environment:
+    MORE: app
+"""
+
+
+def test_an_image_is_built_and_all_that_it_says_is_honoured(images_host, tmp_path):
+    host = images_host
+    context = tmp_path / "context"
+    context.mkdir()
+    (tmp_path / "tool.c").write_text(TOOL)
+    subprocess.run(["gcc", "-static", "-O2", "-w", "-o", context / "tool", tmp_path / "tool.c"], check=True)
+    (context / "Recipe").write_text(DOCKERFILE)
+
+    def build(word, more=""):
+        host.deploy(BUILD_YAML.format(context=context, word=word) + more)
+        host.cli("machine", "wait", "--ns", "images", "built", "--for", "ready", "--timeout", "120s")
+
+    def said():
+        return host.cli("machine", "logs", "--ns", "images", "built").stdout.splitlines()
+
+    build("first")
+    wait_until("it to speak", said)
+    assert said() == ["1234:4321 in /work, /data of 1234, hello app, first serve default"]
+    first = machine(host, "built")
+    assert first["image"] == "build of images/built" and images(host)[first["image"]]["used-by"] == ["images/built"]
+
+    build("first")  # nothing has changed: the layers are there, and it runs on
+    assert machine(host, "built")["pid"] == first["pid"]
+    (context / "Recipe").write_text(DOCKERFILE.replace("hello", "good-day"))
+    host.deploy(BUILD_YAML.format(context=context, word="first"))
+    wait_until(lambda: f"the new one: {said()}", lambda: said()[-1].endswith("good-day app, first serve default"))
+    assert "bye" in said()
+    build("second", "  command: [other, words]\n")
+    wait_until(lambda: f"the new one: {said()}", lambda: said()[-1].endswith("good-day app, second serve other words"))
+
+    (context / "Recipe").write_text("FROM scratch\nCOPY nothing /\n")
+    host.cli("deploy", host.root / "deploy.yaml", check=False)
+    wait_until("the log to say what is wrong", lambda: "nothing" in host.log() and "not renewed" in host.log())
+    assert machine(host, "built")["phase"] == "ready"
+    delete(host, "built")
