@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -92,14 +93,23 @@ client_draw(Client *client, int64_t below)
 	return (int64_t) (mix(client->random) % (uint64_t) below);
 }
 
-/* Sleeps until then, or until SIGTERM. */
+/* Sleeps until then, or until SIGTERM, which is let in nowhere else: it must not end a wait for the server. */
 static void
 sleep_until_ms(int64_t when_ms)
 {
-	struct timespec then = {.tv_sec = when_ms / 1000, .tv_nsec = when_ms % 1000 * 1000000};
+	int64_t left_ms;
+	sigset_t none;
 
-	while (!stopped && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &then, NULL) == EINTR)
-		;
+	sigemptyset(&none);
+	do
+	{
+		struct timespec left = {0};
+
+		left_ms = when_ms - now_us() / 1000;
+		if (left_ms > 0)
+			left = (struct timespec){.tv_sec = left_ms / 1000, .tv_nsec = left_ms % 1000 * 1000000};
+		ppoll(NULL, 0, &left, &none);
+	} while (!stopped && left_ms > 0);
 }
 
 void
@@ -296,6 +306,7 @@ int
 main(int argc, char **argv)
 {
 	struct sigaction action = {.sa_handler = on_stop};
+	sigset_t end;
 	const ClientKind *kind;
 	Client client = {0};
 
@@ -314,7 +325,10 @@ main(int argc, char **argv)
 	client.beat_ms = strtoll(argv[5], NULL, 10);
 	client.timeout_ms = strtoll(argv[6], NULL, 10);
 	client.conninfo = argv[7];
-	sigaction(SIGTERM, &action, NULL); /* without SA_RESTART: it ends a pause */
+	sigemptyset(&end);
+	sigaddset(&end, SIGTERM);
+	sigprocmask(SIG_BLOCK, &end, NULL);
+	sigaction(SIGTERM, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
 
 	for (;;)
