@@ -12,7 +12,6 @@
  */
 #include "client.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
