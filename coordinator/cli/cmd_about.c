@@ -189,3 +189,10 @@ run_schema(const CliInvocation *invocation)
 	json_decref(schema);
 	return EXIT_CODE_OK;
 }
+
+int
+run_not_offered(const CliInvocation *invocation)
+{
+	output_complain("%s: %s", invocation->command->name, invocation->command->description);
+	return EXIT_CODE_REFUSED;
+}

@@ -136,6 +136,13 @@ const CliCommand cli_commands[] = {
 	 "source <(lttle completion bash)"},
 	{NULL, "help", NULL, "[COMMAND…]", 0, 2, false, 0, NULL, run_help, "Show help", NULL},
 	{NULL, "reference", NULL, "", 0, 0, false, 0, NULL, run_reference, NULL, NULL},
+	/* Commands of lttle's that a user may look for. */
+	{NULL, "login", NULL, "", 0, 1000, false, 0, NULL, run_not_offered, NULL,
+	 "there is no login on a single host: whoever may use the socket of lttled may do everything (root, group lttle)"},
+	{NULL, "profile", NULL, "", 0, 1000, false, 0, NULL, run_not_offered, NULL,
+	 "there are no profiles on a single host: --socket and $LTTLE_SOCKET say which lttled is meant"},
+	{NULL, "build", NULL, "", 0, 1000, false, 0, NULL, run_not_offered, NULL,
+	 "there are no remote builds on a single host: an image is imported or pulled (lttle image)"},
 	{NULL, "names", NULL, "KIND", 1, 1, false, NS | ALL, NULL, run_names, NULL, NULL},
 };
 

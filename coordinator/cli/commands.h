@@ -47,6 +47,7 @@ int run_version(const CliInvocation *invocation);
 int run_completion(const CliInvocation *invocation);
 int run_help(const CliInvocation *invocation);
 int run_reference(const CliInvocation *invocation);
+int run_not_offered(const CliInvocation *invocation);
 int run_names(const CliInvocation *invocation);
 
 #endif

@@ -361,6 +361,13 @@ def test_version(coordinator, tmp_path):
 # ---- names, errors, exit codes ----
 
 
+@pytest.mark.parametrize("command", ["login", "profile", "build"])
+def test_what_a_single_host_does_not_offer(coordinator, command):
+    done = coordinator.cli(command, "some", "words")
+    assert (done.returncode, done.stdout) == (REFUSED, b"")
+    assert done.stderr.decode().startswith(f"lttle: {command}: there ") and "on a single host: " in done.stderr.decode()
+
+
 def test_prefixes(coordinator):
     assert coordinator.cli("app", "get", "--ns", "samples", "post").stdout.decode().startswith(GUIDE_LISTING)
     ends(coordinator.cli("machine", "get", "--ns", "samples", "redis"), REFUSED,
