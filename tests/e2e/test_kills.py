@@ -1,7 +1,8 @@
 """
 kill -9 of lttled and of CRIU at random moments, while clients work and machines suspend, hibernate and wake as often as
 they can: every machine comes back, every acknowledged row is there, nobody hangs. A machine goes cold, and loses its
-sessions, only when CRIU died with it in its hands. LTTLE_KILLS: how many of each (the issue's figure is 50).
+sessions, only when CRIU died with it in its hands; a service manager keeps what lttled has for clients that wait.
+LTTLE_KILLS: how many of each (the issue's figure is 50).
 """
 
 import os
@@ -15,11 +16,18 @@ from pathlib import Path
 import harness
 import psycopg2
 import pytest
+import service_manager
 from harness import rows, wait_until
 
 KILLS = int(os.environ.get("LTTLE_KILLS", "8"))
 HANG = 60.0  # seconds; a cold start on a slow machine fits in several times
 MACHINES = ("left", "right")
+
+
+@pytest.fixture(scope="module")
+def own_host():
+    with service_manager.Service(f"k{os.getpid() % 100000:05d}", harness.subnet(1)) as coordinator:
+        yield coordinator
 
 
 def children():
