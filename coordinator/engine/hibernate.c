@@ -418,12 +418,9 @@ restore_job(const void *input, void *output, Error *err)
 	RestoreOutput *restore = output;
 	SnapshotManifest manifest;
 	SnapshotPlan plan;
-	pid_t mover;
 	int result;
 
 	steps_begin(&restore->steps);
-	/* CRIU joins the machine's group at the end of all that: the wait for that passes meanwhile. */
-	mover = cgroup_attach_prepare(machine->engine->cgroups);
 	/* Those of an eviction that a killed coordinator began: the snapshot may not run beside them. */
 	result = machine_end_processes(machine, err);
 	if (result == 0)
@@ -439,7 +436,6 @@ restore_job(const void *input, void *output, Error *err)
 	if (result == 0)
 		result = snapshot_restore(&plan.spec, &restore->pid, err);
 	snapshot_plan_clear(&plan);
-	cgroup_attach_settle(mover);
 	return result;
 }
 

@@ -63,8 +63,9 @@ int cgroup_attach(const CgroupHierarchy *hierarchy, const char *group, pid_t pid
 /*
  * Makes a cgroup_attach that follows within milliseconds quick. The kernel lets the first move of a process in a while
  * wait for a grace period of RCU, and those that come soon after it not; so a child of the caller's, which is told to
- * stay in the group where it is, waits while the caller does something else. Returns that child, or 0 when there could
- * be none, which costs time only. The caller gives it to cgroup_attach_settle.
+ * stay in the group where it is, waits while the caller does something else. That must not be about control groups: all
+ * that changes them waits meanwhile, too. Returns that child, or 0 when there could be none, which costs time only. The
+ * caller gives it to cgroup_attach_settle.
  */
 pid_t cgroup_attach_prepare(const CgroupHierarchy *hierarchy);
 

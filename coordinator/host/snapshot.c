@@ -453,6 +453,7 @@ int
 snapshot_restore(const SnapshotSpec *spec, pid_t *ret_pid, Error *err)
 {
 	_cleanup_fd_ int lock_fd = -1;
+	pid_t mover = 0;
 	pid_t pid = 0;
 	int result = check_spec(spec, err);
 
@@ -466,14 +467,19 @@ snapshot_restore(const SnapshotSpec *spec, pid_t *ret_pid, Error *err)
 	if (result == 0)
 		result = cgroup_set_frozen(spec->cgroups, spec->cgroup, false, err);
 	steps_note(spec->steps, "files");
+	/* The disk and the kernel's grace period are waited for together. */
 	if (result == 0)
+	{
+		mover = cgroup_attach_prepare(spec->cgroups);
 		result = manifest_spend(spec->directory, err);
+	}
 	steps_note(spec->steps, "spend");
 	if (result == 0)
 		result = fault_hit(FAULT_SPENT, err);
 	if (result == 0)
 		result = run_restore(spec, &pid, err);
 	steps_note(spec->steps, "criu");
+	cgroup_attach_settle(mover);
 	if (result == 0)
 		*ret_pid = pid;
 	return result;
