@@ -20,8 +20,9 @@
 #include "base/process.h"
 #include "base/text.h"
 
-#define RECORD_MAX_BYTES 65536
-#define EXIT_NOT_STARTED 127
+#define RECORD_MAX_BYTES  65536
+#define EXIT_NOT_STARTED  127
+#define EXIT_NOT_RECORDED 126
 
 struct Helper
 {
@@ -51,15 +52,22 @@ append_arguments(Text *text, char *const argv[])
 		text_printf(text, "%s\n", argv[i]);
 }
 
-static void
-helper_write_record(const Helper *helper)
+/*
+ * By the child itself, before it becomes the program: a coordinator that dies at any moment leaves none that runs and
+ * that the next one does not know of.
+ */
+static int
+write_own_record(const Helper *helper)
 {
 	_cleanup_text_ Text text = {0};
+	PidRef self;
+	int result = pidref_open(getpid(), &self, NULL);
 
-	text_printf(&text, "%d %" PRIu64 "\n", (int) helper->process.pid, helper->process.start_time);
+	if (result < 0)
+		return result;
+	text_printf(&text, "%d %" PRIu64 "\n", (int) self.pid, self.start_time);
 	append_arguments(&text, helper->argv);
-	/* Without a record the next coordinator cannot know of it: then it finds the port taken, and says so. */
-	(void) !file_replace(helper->record_path, text_string(&text), text.length, 0600, NULL);
+	return file_replace(helper->record_path, text_string(&text), text.length, 0600, NULL);
 }
 
 /* The process on record, if it lives. argv: NULL, or the arguments that it must have been started with. */
@@ -124,6 +132,8 @@ helper_handle_exit(evutil_socket_t fd, short what, void *context)
 	{
 		if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_NOT_STARTED)
 			snprintf(why, sizeof(why), "%.60s cannot be run: is it installed?", helper->argv[0]);
+		else if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_NOT_RECORDED)
+			snprintf(why, sizeof(why), "its record cannot be written beside the coordinator's socket");
 		else if (WIFEXITED(status))
 			snprintf(why, sizeof(why), "it has ended with exit status %d", WEXITSTATUS(status));
 		else if (WIFSIGNALED(status))
@@ -159,6 +169,8 @@ become_program(const Helper *helper)
 	if (fd >= 0)
 		dup2(fd, STDIN_FILENO);
 	close_range(STDERR_FILENO + 1, ~0U, 0);
+	if (write_own_record(helper) < 0)
+		_exit(EXIT_NOT_RECORDED);
 	process_exec((const char *const *) helper->argv, (const char *const *) environ);
 	_exit(EXIT_NOT_STARTED);
 }
@@ -175,7 +187,6 @@ helper_run(Helper *helper)
 		error_set_errno(&error, errno, "fork");
 	else if (pidref_open(pid, &helper->process, &error) == 0)
 	{
-		helper_write_record(helper);
 		helper_watch(helper);
 		return;
 	}
