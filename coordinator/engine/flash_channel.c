@@ -232,6 +232,17 @@ flash_channel_is_connected(const FlashChannel *channel)
 	return channel != NULL && channel->worker != NULL;
 }
 
+bool
+flash_channel_has_peer(const FlashChannel *channel)
+{
+	for (unsigned i = 0; channel != NULL && i < MAX_PEERS; i++)
+	{
+		if (channel->peers[i].fd >= 0)
+			return true;
+	}
+	return false;
+}
+
 int
 flash_channel_send(FlashChannel *channel, const LttleFlashWriter *writer, Error *err)
 {

@@ -46,6 +46,9 @@ void flash_channel_close(FlashChannel *channel);
 /* True once the worker has said HELLO. */
 bool flash_channel_is_connected(const FlashChannel *channel);
 
+/* True while anybody is connected, also who has not said anything yet. */
+bool flash_channel_has_peer(const FlashChannel *channel);
+
 /* Sends without blocking. A worker whose queue is full is dropped (`lost` is called) and -EAGAIN comes back.
  * -ENOTCONN without a worker. */
 int flash_channel_send(FlashChannel *channel, const LttleFlashWriter *writer, Error *err);

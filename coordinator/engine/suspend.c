@@ -152,7 +152,17 @@ machine_freeze(Machine *machine)
 
 	steps_note(&machine->steps, "prepare");
 	if (machine->phase == PHASE_HIBERNATE_FREEZING)
+	{
+		/* It would be asked if it had said READY; and no connection of ours may be there when the snapshot is written.
+		 */
+		if (!machine->facts.channel_open && flash_channel_has_peer(machine->flash))
+		{
+			machine_refuse(machine, "the extension has connected, and is not ready yet");
+			machine_dispatch(machine, EVENT_BUSY, machine->refusal);
+			return;
+		}
 		flash_channel_refuse(machine->flash);
+	}
 	result = machine_watch_freeze(machine, &error);
 	if (result == 0)
 		result = cgroup_set_frozen(machine->engine->cgroups, machine->group, true, &error);

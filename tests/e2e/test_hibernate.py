@@ -138,6 +138,16 @@ def test_a_second_command_does_not_forget_the_client_that_came(server):
     session.close()
 
 
+def test_no_snapshot_is_begun_while_the_extension_connects(server):
+    """Just after a wake its worker comes back; a connection to the outside would fail the dump."""
+    begin = len(server.host.log())
+    for _ in range(8):
+        hibernate(server)
+        server.query("SELECT 1")
+        server.host.cli("machine", "hibernate", "--ns", server.namespace, server.name, check=False)
+    assert "the snapshot could not be written" not in server.host.log()[begin:]
+
+
 def test_a_bare_tcp_probe_wakes_nobody(server):
     hibernate(server)
     address, wakes = server.address, server.get()["wakes"]
