@@ -54,7 +54,7 @@ job_drop_descriptors(int result_fd)
 	return FIRST_FREE_FD;
 }
 
-static void __attribute__((noreturn)) job_run_child(const JobSpec *spec, int result_fd)
+static void __attribute__((noreturn)) job_run_child(const JobSpec *spec, int result_fd, pid_t parent)
 {
 	char message[JOB_MAX_OUTPUT_BYTES] = {0};
 	char output[JOB_MAX_OUTPUT_BYTES] = {0};
@@ -62,6 +62,8 @@ static void __attribute__((noreturn)) job_run_child(const JobSpec *spec, int res
 
 	/* A coordinator that dies takes its unfinished work along: whoever adopts the machine starts from what is there. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (getppid() != parent) /* it died before the request above, and another one may be at work by now */
+		_exit(1);
 	setpgid(0, 0);
 	result_fd = job_drop_descriptors(result_fd);
 	process_reset_signals();
@@ -121,6 +123,7 @@ static int
 job_fork(Job *job, Error *err)
 {
 	struct timeval timeout = time_of_ms(job->spec.timeout_ms);
+	pid_t parent = getpid();
 	int pipe_fds[2];
 
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
@@ -138,7 +141,7 @@ job_fork(Job *job, Error *err)
 	if (job->pid == 0)
 	{
 		close(pipe_fds[0]);
-		job_run_child(&job->spec, pipe_fds[1]);
+		job_run_child(&job->spec, pipe_fds[1], parent);
 	}
 	close(pipe_fds[1]);
 	setpgid(job->pid, job->pid); /* in both processes, so that it is done whichever runs first */

@@ -359,6 +359,7 @@ process_run_function(int (*function)(void *context, Error *err), void *context, 
 {
 	FunctionAnswer answer = {0};
 	Pipe report = {-1, -1};
+	pid_t parent = getpid();
 	ssize_t got;
 	pid_t pid;
 	int result = pipe_open(&report, err);
@@ -369,6 +370,8 @@ process_run_function(int (*function)(void *context, Error *err), void *context, 
 	if (pid == 0)
 	{
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent) /* it died before the request above */
+			_exit(1);
 		answer.result = function(context, &answer.err);
 		_exit(write(report.write_fd, &answer, sizeof(answer)) == (ssize_t) sizeof(answer) ? 0 : 1);
 	}

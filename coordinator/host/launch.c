@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -40,6 +41,20 @@ child_join(const LaunchSpec *spec, int namespace_fd, Error *err)
 	return 0;
 }
 
+/*
+ * As long as it isn't a machine's process it goes with the launcher; confining it ends that. One that died before the
+ * request reads no more: from within the new PID namespace nobody outside has a number to ask for.
+ */
+static void
+child_follow_launcher(int report_fd)
+{
+	struct pollfd life = {.fd = report_fd};
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (poll(&life, 1, 0) != 0)
+		_exit(1);
+}
+
 /* Returns on failure only. */
 static int
 child_run(const LaunchSpec *spec, int namespace_fd, const struct sock_fprog *filter, Error *err)
@@ -47,8 +62,6 @@ child_run(const LaunchSpec *spec, int namespace_fd, const struct sock_fprog *fil
 	const Confinement confinement = {.uid = spec->uid, .gid = spec->gid, .filter = filter};
 	int result;
 
-	/* As long as it isn't a machine's process it goes with the launcher; confining it ends that. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	process_reset_signals();
 	setsid();
 	result = launch_set_limits(err);
@@ -129,6 +142,8 @@ launch_machine(const LaunchSpec *spec, pid_t *ret_pid, Error *err)
 	{
 		Error problem = {0};
 
+		close(report_read_fd);
+		child_follow_launcher(report_write_fd);
 		problem.code = child_run(spec, namespace_fd, filter, &problem);
 		_exit(write(report_write_fd, &problem, sizeof(problem)) == (ssize_t) sizeof(problem) ? 1 : 2);
 	}

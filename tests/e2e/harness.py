@@ -101,12 +101,16 @@ def leftovers(prefix, root):
 
 
 def helper_pid(record):
-    """The process that a coordinator has on record as its dnsmasq or HAProxy, if it lives."""
+    """
+    The process that a coordinator has on record as its dnsmasq or HAProxy, if it lives. Known by its arguments, which
+    lead to the run directory: its start time is another one to a coordinator in a time namespace.
+    """
     try:
-        pid, start_time = record.read_text().splitlines()[0].split()
-    except (FileNotFoundError, IndexError, ValueError):
+        pid = int(record.read_text().split()[0])
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+    except (FileNotFoundError, ProcessLookupError, IndexError, ValueError):
         return None
-    return int(pid) if process_start_time(pid) == start_time else None
+    return pid if str(record.parent) in arguments else None
 
 
 def sweep(prefix, root):

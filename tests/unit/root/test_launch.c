@@ -306,8 +306,8 @@ test_errors_name_the_step(void **state)
 	assert_start_fails(missing, -ENOENT, "exec lttle-no-such-program: No such file or directory");
 	assert_start_fails(missing_path, -ENOENT, "exec /usr/bin/lttle-no-such-program: No such file or directory");
 	assert_start_fails(no_program, -EACCES, "exec /etc/hostname: Permission denied");
-	machine.spec.working_directory = "/nowhere";
-	assert_start_fails(works, -ENOENT, "working directory /nowhere: No such file or directory");
+	machine.spec.working_directory = "/etc/hostname/nowhere";
+	assert_start_fails(works, -ENOTDIR, "/etc/hostname/nowhere: mkdir: Not a directory");
 	machine.spec.working_directory = "/srv";
 	machine.mounts[0].source = "/tmp/lttle-not-there";
 	assert_start_fails(works, -ENOENT, "mount /tmp/lttle-not-there: No such file or directory");
@@ -316,6 +316,9 @@ test_errors_name_the_step(void **state)
 	assert_start_fails(works, -ENOENT, "/tmp/lttle-not-there: No such file or directory");
 	machine.spec.network_path = machine.network.pin_path;
 	assert_machine_prints("pwd", "/srv\n");
+	/* One that the image has not made is made, for the server's user. */
+	machine.spec.working_directory = "/nowhere/yet";
+	assert_machine_prints("pwd; touch file && echo mine", "/nowhere/yet\nmine\n");
 }
 
 /* A launcher that is killed in the middle leaves no half-made machine; one that has done its work may go. */
