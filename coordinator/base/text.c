@@ -29,6 +29,14 @@ memory_duplicate(const char *string)
 	return memory_check(strdup(string));
 }
 
+void
+memory_free_texts(char **texts)
+{
+	for (char **text = texts; text != NULL && *text != NULL; text++)
+		free(*text);
+	free(texts);
+}
+
 char *
 memory_printf(const char *format, ...)
 {

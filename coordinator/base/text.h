@@ -34,6 +34,9 @@ void *memory_allocate(size_t size); /* zeroed */
 char *memory_duplicate(const char *string);
 char *memory_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Frees the strings of a NULL-terminated list, and the list. NULL: nothing. */
+void memory_free_texts(char **texts);
+
 /* Grows an array to hold at least `needed` elements, doubling; new room is zeroed. */
 void *memory_grow(void *array, size_t *capacity, size_t needed, size_t element_size);
 

@@ -85,7 +85,7 @@ reach_open_resolver(Reach *reach)
 		reach_complain(reach, "dnsmasq has no address to listen on", &error);
 	else
 		reach->resolver = helper_open(&spec);
-	resolver_free_arguments(arguments);
+	memory_free_texts(arguments);
 }
 
 static void
@@ -148,7 +148,7 @@ reach_open_edge(Reach *reach)
 
 	edge_record_path(&reach->engine->layout, record);
 	reach->edge = helper_open(&spec);
-	edge_free_arguments(arguments);
+	memory_free_texts(arguments);
 }
 
 static int

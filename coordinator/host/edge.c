@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -97,14 +96,6 @@ edge_arguments(const HostLayout *layout)
 	arguments[3] = memory_duplicate("-f");
 	arguments[4] = memory_duplicate(path);
 	return arguments;
-}
-
-void
-edge_free_arguments(char **arguments)
-{
-	for (size_t i = 0; arguments[i] != NULL; i++)
-		free(arguments[i]);
-	free(arguments);
 }
 
 bool

@@ -24,9 +24,8 @@ bool edge_is_needed(const ExposurePlan *plan);
 /* Whether the exposure is one for the edge. */
 bool edge_serves(const Exposure *exposure);
 
-/* Arguments of HAProxy, NULL-terminated, for edge_free_arguments. */
+/* Arguments of HAProxy, NULL-terminated, for memory_free_texts. */
 char **edge_arguments(const HostLayout *layout);
-void edge_free_arguments(char **arguments);
 
 /* Where what runs is on record: see helper.h. */
 void edge_record_path(const HostLayout *layout, char path[320]);

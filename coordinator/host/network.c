@@ -317,8 +317,9 @@ network_create(const MachineNetwork *network, Error *err)
 {
 	int result = network_create_apart(network, err);
 
-	if (result == 0)
-		result = network_connect(network, err);
+	if (result < 0)
+		return result;
+	result = network_connect(network, err);
 	if (result < 0 && network_remove(network, NULL) < 0)
 		error_prefix(err, "network %s (which could not be taken back)", network->host_link);
 	return result;

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -56,14 +55,6 @@ resolver_arguments(const HostLayout *layout)
 	arguments[count++] = memory_duplicate("--dns-loop-detect");
 	arguments[count++] = memory_duplicate("--no-ident");
 	return arguments;
-}
-
-void
-resolver_free_arguments(char **arguments)
-{
-	for (size_t i = 0; arguments[i] != NULL; i++)
-		free(arguments[i]);
-	free(arguments);
 }
 
 int

@@ -15,9 +15,8 @@
 
 #define RESOLVER_DOMAIN "svc.lttle.local"
 
-/* Arguments of dnsmasq, NULL-terminated, for resolver_free_arguments. */
+/* Arguments of dnsmasq, NULL-terminated, for memory_free_texts. */
 char **resolver_arguments(const HostLayout *layout);
-void resolver_free_arguments(char **arguments);
 
 /* Where what runs is on record: see helper.h. */
 void resolver_record_path(const HostLayout *layout, char path[320]);

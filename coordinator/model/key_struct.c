@@ -65,14 +65,6 @@ copy_texts(char *const *from)
 }
 
 static void
-free_texts(char **texts)
-{
-	for (char **text = texts; text != NULL && *text != NULL; text++)
-		free(*text);
-	free(texts);
-}
-
-static void
 own_environment(const Key *key, void *target)
 {
 	EnvironmentVariable **variables = field_of(target, key->offset);
@@ -194,7 +186,7 @@ keys_free(const Key *keys, void *target)
 				free_environment(key, target);
 				break;
 			case KEY_TEXT_LIST:
-				free_texts(*(char ***) field_of(target, key->offset));
+				memory_free_texts(*(char ***) field_of(target, key->offset));
 				*(char ***) field_of(target, key->offset) = NULL;
 				break;
 			case KEY_TEXT:
