@@ -113,7 +113,7 @@ read_variables(const json_t *object, const char *key, EnvironmentVariable **ret_
 	{
 		if (!json_is_string(value))
 			return error_set(err, -EINVAL, "body: variables.%s.%.64s must be text", key, name);
-		(*ret_list)[count++] = (EnvironmentVariable){(char *) name, (char *) json_string_value(value)};
+		(*ret_list)[count++] = (EnvironmentVariable){.name = (char *) name, .value = (char *) json_string_value(value)};
 	}
 	*ret_count = count;
 	return 0;

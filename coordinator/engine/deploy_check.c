@@ -247,6 +247,8 @@ deploy_check(Deployment *deployment, const DeployRequest *request)
 			deploy_check_volume(deployment, step);
 		else if (step->resource->kind == RESOURCE_SERVICE)
 			deploy_check_service(deployment, step);
+		else if (step->resource->kind == RESOURCE_POSTGRES)
+			deploy_complain(deployment, step->resource, NULL, "name", "this coordinator deploys no clusters");
 		else
 			deploy_check_machine(deployment, step);
 	}

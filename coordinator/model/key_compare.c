@@ -155,6 +155,20 @@ walk_reference(Walk *walk, const Key *keys, const char *path, const char *elemen
 	lines_clear(&lines);
 }
 
+/* What is told apart by a text of its own: each of its other keys in a line. */
+static void
+walk_named(Walk *walk, const Key *keys, const char *path, const char *element)
+{
+	const char *name = *(char *const *) field_of(element, keys->offset);
+	char below[KEY_PATH_BYTES];
+	size_t before = walk->lines->count;
+
+	key_path_join(below, path, name == NULL ? "" : name);
+	walk_keys(walk, keys + 1, below, element);
+	if (walk->lines->count == before)
+		lines_add(walk, below, memory_duplicate("there"), NULL);
+}
+
 static void
 walk_array(Walk *walk, const Key *key, const char *path, const void *source)
 {
@@ -165,6 +179,11 @@ walk_array(Walk *walk, const Key *key, const char *path, const void *source)
 	{
 		char below[KEY_PATH_BYTES];
 
+		if (key->type == KEY_MAP_LIST && key->keys->type == KEY_TEXT)
+		{
+			walk_named(walk, key->keys, path, element);
+			continue;
+		}
 		if (key->type == KEY_MAP_LIST)
 		{
 			walk_reference(walk, key->keys, path, element);

@@ -247,10 +247,10 @@ read_value(const Key *key, const Node *node, SourceMark owner, const char *path,
 			else if (is_too_long(key, node, path, diagnostics))
 				break;
 			else if (key->type == KEY_TEXT_LIST)
-				value_read_text_list(node, path, field_of(target, key->offset), diagnostics);
+				value_read_text_list(key, node, path, field_of(target, key->offset), diagnostics);
 			else
-				value_read_environment(node, path, field_of(target, key->offset), field_of(target, key->count_offset),
-									   diagnostics);
+				value_read_environment(key, node, path, field_of(target, key->offset),
+									   field_of(target, key->count_offset), diagnostics);
 			break;
 		default:
 			if (node->type != NODE_SCALAR)

@@ -72,7 +72,9 @@ own_environment(const Key *key, void *target)
 	EnvironmentVariable *copy = memory_allocate(count * sizeof(*copy));
 
 	for (size_t i = 0; i < count; i++)
-		copy[i] = (EnvironmentVariable){copy_text((*variables)[i].name), copy_text((*variables)[i].value)};
+		copy[i] = (EnvironmentVariable){.name = copy_text((*variables)[i].name),
+										.value = copy_text((*variables)[i].value),
+										.mark = (*variables)[i].mark};
 	*variables = copy;
 }
 

@@ -401,6 +401,8 @@ value_read_scalar(const Key *key, const Node *node, const char *path, void *targ
 		case KEY_TEXT:
 		case KEY_IMAGE:
 			wrong = key->type == KEY_IMAGE ? image_check(node) : text_check(node);
+			if (wrong == NULL && key->check != NULL)
+				wrong = key->check(node->text);
 			if (wrong != NULL)
 				refuse(node, path, diagnostics, wrong);
 			else
@@ -434,7 +436,7 @@ value_read_scalar(const Key *key, const Node *node, const char *path, void *targ
 }
 
 void
-value_read_text_list(const Node *list, const char *path, char ***ret_texts, DiagnosticList *diagnostics)
+value_read_text_list(const Key *key, const Node *list, const char *path, char ***ret_texts, DiagnosticList *diagnostics)
 {
 	char **texts;
 
@@ -456,6 +458,8 @@ value_read_text_list(const Node *list, const char *path, char ***ret_texts, Diag
 			diagnostic_add(diagnostics, item->mark, below, "must be text, but is %s", found);
 		else if (item->type == NODE_SCALAR && item->length > ARGUMENT_MAX_BYTES)
 			diagnostic_add(diagnostics, item->mark, below, "has more than %d bytes", ARGUMENT_MAX_BYTES);
+		else if (item->type == NODE_SCALAR && key->check != NULL && key->check(item->text) != NULL)
+			refuse(item, below, diagnostics, key->check(item->text));
 		/* Something always stands there, so that the list never ends early. */
 		texts[i] = memory_duplicate(item->type == NODE_SCALAR ? item->text : "");
 	}
@@ -488,8 +492,8 @@ compare_variables(const void *left, const void *right)
 }
 
 void
-value_read_environment(const Node *map, const char *path, EnvironmentVariable **ret_variables, size_t *ret_count,
-					   DiagnosticList *diagnostics)
+value_read_environment(const Key *key, const Node *map, const char *path, EnvironmentVariable **ret_variables,
+					   size_t *ret_count, DiagnosticList *diagnostics)
 {
 	EnvironmentVariable *variables = memory_allocate(map->count * sizeof(*variables));
 	size_t count = 0;
@@ -498,7 +502,9 @@ value_read_environment(const Node *map, const char *path, EnvironmentVariable **
 	{
 		const Node *name = &map->keys[i];
 		const Node *value = &map->items[i];
-		const char *wrong = name->type == NODE_REFUSED ? NULL : environment_name_check(name);
+		const char *wrong = name->type == NODE_REFUSED ? NULL
+							: key->check != NULL	   ? key->check(name->text)
+													   : environment_name_check(name);
 		char below[KEY_PATH_BYTES];
 		char found[QUOTED_BYTES + 32];
 
@@ -515,7 +521,8 @@ value_read_environment(const Node *map, const char *path, EnvironmentVariable **
 		else if (name->length + value->length > ARGUMENT_MAX_BYTES)
 			diagnostic_add(diagnostics, value->mark, below, "has more than %d bytes", ARGUMENT_MAX_BYTES);
 		else
-			variables[count++] = (EnvironmentVariable){memory_duplicate(name->text), memory_duplicate(value->text)};
+			variables[count++] = (EnvironmentVariable){
+				.name = memory_duplicate(name->text), .value = memory_duplicate(value->text), .mark = name->mark};
 	}
 	qsort(variables, count, sizeof(*variables), compare_variables);
 	*ret_variables = variables;

@@ -15,10 +15,11 @@ void value_read_scalar(const Key *key, const Node *node, const char *path, void 
 void value_read_name(const Node *node, const char *path, char *name, DiagnosticList *diagnostics);
 
 /* Reads a list of text into a NULL-terminated array; the caller owns it. */
-void value_read_text_list(const Node *list, const char *path, char ***ret_texts, DiagnosticList *diagnostics);
+void value_read_text_list(const Key *key, const Node *list, const char *path, char ***ret_texts,
+						  DiagnosticList *diagnostics);
 
 /* Reads a map of text to text, sorted by name; the caller owns it. */
-void value_read_environment(const Node *map, const char *path, EnvironmentVariable **ret_variables, size_t *ret_count,
-							DiagnosticList *diagnostics);
+void value_read_environment(const Key *key, const Node *map, const char *path, EnvironmentVariable **ret_variables,
+							size_t *ret_count, DiagnosticList *diagnostics);
 
 #endif

@@ -6,6 +6,8 @@ const KindKeys resource_kinds[] = {
 	{"app", RESOURCE_APP, app_keys, "A machine and the services that make it reachable."},
 	{"machine", RESOURCE_MACHINE, app_keys + 1, "A machine. Services make it reachable; an app is both in one."},
 	{"service", RESOURCE_SERVICE, service_keys, "A way to a machine that is a document of its own."},
+	{"postgres", RESOURCE_POSTGRES, postgres_keys,
+	 "A PostgreSQL cluster: an app, a volume, and users with their credentials."},
 	{"certificate", CHOICE_NOT_OFFERED, NULL,
 	 "lttle's hosted service orders and renews certificates; this host does not"},
 	{0},

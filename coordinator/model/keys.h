@@ -16,7 +16,7 @@ typedef enum KeyType
 {
 	KEY_MAP,		  /* `keys` below it; they write into the same struct, or into the one at `base` */
 	KEY_OPTIONAL_MAP, /* the same; a bool says whether it is there, and without it the keys below are not read */
-	KEY_MAP_LIST,	  /* a list of maps of `keys`: an array of structs */
+	KEY_MAP_LIST,	  /* a list of maps of `keys`: an array of structs; the first key tells them apart */
 	KEY_NAMED_MAPS,	  /* a map from the user's names to maps of `keys`: an array of structs that begin with the name */
 	KEY_CHOICE,		  /* one of `choices`: an enum */
 	KEY_NAME,		  /* char[NAME_MAX_BYTES + 1] */
@@ -65,7 +65,8 @@ struct Key
 	const char *unit;		   /* of a number: "MiB" */
 	const Key *keys;
 	const Choice *choices;
-	const char *(*check)(const char *text); /* KEY_WORD: NULL or what is wrong with it */
+	const char *(*check)(const char *text); /* KEY_WORD, KEY_TEXT, each of a KEY_TEXT_LIST, names of a KEY_ENVIRONMENT:
+											   NULL or what is wrong with it */
 	size_t offset;							/* of the value in the struct */
 	size_t bytes;							/* of the value, or of one element of an array */
 	size_t count_offset;					/* arrays: of the size_t */
@@ -86,9 +87,10 @@ typedef struct KindKeys
 	const char *doc;
 } KindKeys;
 
-extern const Key volume_keys[];	 /* keys_volume.c */
-extern const Key app_keys[];	 /* keys_machine.c: the first one is `expose`, which a machine doesn't have */
-extern const Key service_keys[]; /* keys_service.c */
+extern const Key volume_keys[];	  /* keys_volume.c */
+extern const Key app_keys[];	  /* keys_machine.c: the first one is `expose`, which a machine doesn't have */
+extern const Key service_keys[];  /* keys_service.c */
+extern const Key postgres_keys[]; /* keys_postgres.c */
 
 extern const KindKeys resource_kinds[];
 const KindKeys *resource_kind_keys(ResourceKind kind);

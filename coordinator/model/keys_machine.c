@@ -1,7 +1,7 @@
 /* The keys of the resources `app` and `machine`; see keys.h. */
 #include "model/keys_private.h"
 
-static const Key resources_keys[] = {
+const Key resources_keys[] = {
 	{.name = "cpu",
 	 .type = KEY_NUMBER,
 	 .fallback = "1",
@@ -64,7 +64,7 @@ static const Choice snapshot_places[] = {
 	{0},
 };
 
-static const Key flash_keys[] = {
+const Key flash_keys[] = {
 	{.name = "strategy",
 	 .type = KEY_CHOICE,
 	 .required = true,
@@ -175,7 +175,7 @@ static const Choice builds[] = {
 	{0},
 };
 
-static const Choice restart_policies[] = {
+const Choice restart_policies[] = {
 	{.word = "always", .value = RESTART_ALWAYS, .doc = "it is started again, at growing intervals"},
 	{.word = "on-failure",
 	 .value = RESTART_ON_FAILURE,
@@ -185,7 +185,7 @@ static const Choice restart_policies[] = {
 	{0},
 };
 
-static const Key expose_keys[] = {
+const Key expose_keys[] = {
 	{.name = "port",
 	 .type = KEY_NUMBER,
 	 .required = true,

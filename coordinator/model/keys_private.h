@@ -23,4 +23,10 @@ extern const Key internal_keys[];			/* of a ServiceBinding */
 extern const Key external_keys[];			/* of a ServiceBinding */
 extern const Choice connection_trackings[]; /* keys of a ServiceTracking */
 
+/* A cluster's machine has some of the keys of an app. */
+extern const Key resources_keys[]; /* of an AppSpec: cpu, memory */
+extern const Key flash_keys[];	   /* of an AppSpec; the first one is `strategy` */
+extern const Key expose_keys[];	   /* of an Expose; the first one is `port` */
+extern const Choice restart_policies[];
+
 #endif

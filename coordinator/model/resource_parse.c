@@ -162,6 +162,27 @@ place_builds(const ResourceSet *set, const ResourceFile *files)
 	}
 }
 
+/* So are a cluster's scripts. */
+static void
+place_init_scripts(const ResourceSet *set, const ResourceFile *files)
+{
+	for (size_t i = 0; i < set->count; i++)
+	{
+		const Resource *resource = &set->resources[i];
+		const char *directory = files[resource->mark.file].directory;
+
+		if (resource->kind != RESOURCE_POSTGRES || resource->postgres.init_scripts == NULL || directory == NULL)
+			continue;
+		for (char **script = resource->postgres.init_scripts; *script != NULL; script++)
+		{
+			char *whole = **script == '/' ? memory_duplicate(*script) : memory_printf("%s/%s", directory, *script);
+
+			free(*script);
+			*script = whole;
+		}
+	}
+}
+
 static void
 read_file(const ResourceFile *file, unsigned number, const Variables *variables, size_t *left_bytes, ResourceSet *set,
 		  size_t *capacity, DiagnosticList *problems)
@@ -200,6 +221,7 @@ resource_files_parse(const ResourceFile *files, size_t count, const Variables *v
 		read_file(&files[i], (unsigned) i, variables, &left_bytes, &set, &capacity, &problems);
 	refuse_repeated(&set, files, &problems);
 	place_builds(&set, files);
+	place_init_scripts(&set, files);
 	if (problems.count > 0)
 	{
 		diagnostic_list_sort(&problems);

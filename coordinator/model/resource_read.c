@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "model/diagnostics.h"
 #include "model/key_read.h"
 #include "model/key_struct.h"
+#include "model/postgres_read.h"
 
 void
 resource_clear(Resource *resource)
@@ -90,7 +92,7 @@ check_binding(const ServiceBinding *bind, SourceMark mark, const char *path, Dia
 }
 
 static void
-finish_exposes(AppSpec *app, DiagnosticList *diagnostics)
+finish_exposes(AppSpec *app, const char *kind, DiagnosticList *diagnostics)
 {
 	for (size_t i = 0; i < app->expose_count; i++)
 	{
@@ -98,7 +100,8 @@ finish_exposes(AppSpec *app, DiagnosticList *diagnostics)
 		char path[KEY_PATH_BYTES];
 		char host_path[KEY_PATH_BYTES];
 
-		key_path_join(path, "app.expose", expose->name);
+		key_path_join(path, kind, "expose");
+		key_path_join(path, path, expose->name);
 		key_path_join(host_path, path, "external.host");
 		if (expose->is_internal && expose->is_external)
 			diagnostic_add(diagnostics, expose->mark, path,
@@ -180,8 +183,16 @@ resource_read(ResourceKind kind, const Node *map, SourceMark owner, Resource *re
 		finish_image(&ret_resource->app, owner, map, diagnostics);
 		finish_volumes(&ret_resource->app, diagnostics);
 		finish_dependencies(&ret_resource->app, diagnostics);
-		finish_exposes(&ret_resource->app, diagnostics);
+		finish_exposes(&ret_resource->app, "app", diagnostics);
 	}
 	else if (kind == RESOURCE_SERVICE)
 		finish_service(&ret_resource->service, owner, diagnostics);
+	else if (kind == RESOURCE_POSTGRES)
+	{
+		AppSpec *machine = &ret_resource->postgres.machine;
+
+		postgres_spec_finish(&ret_resource->postgres, owner, diagnostics);
+		text_copy(machine->name, sizeof(machine->name), ret_resource->postgres.name);
+		finish_exposes(machine, "postgres", diagnostics);
+	}
 }

@@ -57,6 +57,22 @@ service_spec_clear(ServiceSpec *spec)
 }
 
 void
+postgres_spec_copy(const PostgresSpec *from, PostgresSpec *ret_to)
+{
+	PostgresSpec copy = *from;
+
+	keys_own(postgres_keys, &copy);
+	*ret_to = copy;
+}
+
+void
+postgres_spec_clear(PostgresSpec *spec)
+{
+	keys_free(postgres_keys, spec);
+	*spec = (PostgresSpec){0};
+}
+
+void
 service_spec_of_expose(const AppSpec *app, const Expose *expose, ServiceSpec *ret_service)
 {
 	char *name = memory_printf("%s-%s", app->name, expose->name);
@@ -108,6 +124,12 @@ void
 service_spec_compare(const ServiceSpec *old_spec, const ServiceSpec *new_spec, SpecChanges *ret_changes)
 {
 	keys_compare(service_keys, old_spec, new_spec, ret_changes);
+}
+
+void
+postgres_spec_compare(const PostgresSpec *old_spec, const PostgresSpec *new_spec, SpecChanges *ret_changes)
+{
+	keys_compare(postgres_keys, old_spec, new_spec, ret_changes);
 }
 
 void

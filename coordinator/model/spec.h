@@ -1,7 +1,7 @@
 /*
- * What a user wrote, checked and in plain structs: the resources `volume`, `machine`, `app` and `service`. Key names,
- * types, ranges and defaults stand in the tables of model/keys*.c, which also print docs/reference/resources.md, and by
- * which specs are read, written as JSON, compared, copied and freed.
+ * What a user wrote, checked and in plain structs: the resources `volume`, `machine`, `app`, `service` and `postgres`.
+ * Key names, types, ranges and defaults stand in the tables of model/keys*.c, which also print
+ * docs/reference/resources.md, and by which specs are read, written as JSON, compared, copied and freed.
  *
  * Convention of the format: the lttle documents (https://docs.lttle.cloud), kebab-case keys, one top-level key per
  * YAML document that names the kind.
@@ -31,7 +31,8 @@ typedef enum ResourceKind
 	RESOURCE_VOLUME,
 	RESOURCE_APP,
 	RESOURCE_MACHINE, /* an AppSpec too, without exposes */
-	RESOURCE_SERVICE
+	RESOURCE_SERVICE,
+	RESOURCE_POSTGRES
 } ResourceKind;
 
 /* What every spec begins with. */
@@ -154,6 +155,7 @@ typedef struct EnvironmentVariable
 {
 	char *name;
 	char *value;
+	SourceMark mark; /* of the name */
 } EnvironmentVariable;
 
 typedef struct VolumeMount
@@ -226,6 +228,77 @@ typedef struct AppSpec
 	char **command; /* NULL-terminated; NULL: the image's */
 } AppSpec;
 
+/* What a user of a cluster may do in a database. */
+typedef enum PostgresLevel
+{
+	POSTGRES_LEVEL_NONE, /* never of a spec that was read */
+	POSTGRES_OWNER,		 /* owns the database */
+	POSTGRES_READWRITE,	 /* reads and writes the tables of the schemas, also later ones */
+	POSTGRES_READONLY,	 /* reads them */
+	POSTGRES_METADATA	 /* may see what there is in them, and how it is made, through a group role */
+} PostgresLevel;
+
+typedef struct PostgresAccess
+{
+	char *database; /* never NULL in a spec that was read, and one of the cluster's */
+	char **schemas; /* NULL: of an owner; otherwise never in a spec that was read */
+	PostgresLevel level;
+	SourceMark mark;
+} PostgresAccess;
+
+typedef struct PostgresUser
+{
+	char *name;		   /* 1 to 63 bytes, anything but control characters: to be quoted in SQL */
+	char **roles;	   /* NULL: Login and Inherit; see postgres_user_roles */
+	char **namespaces; /* that get the credentials besides the cluster's own; NULL: none */
+	PostgresAccess *access;
+	size_t access_count;
+	SourceMark mark;
+} PostgresUser;
+
+typedef struct PostgresDatabase
+{
+	char *name;	 /* as of a user */
+	char *owner; /* a user of the cluster; NULL: the superuser */
+	SourceMark mark;
+} PostgresDatabase;
+
+/* Named amounts of processors, memory and storage. */
+typedef enum PostgresSize
+{
+	POSTGRES_SIZE_NONE, /* `resources` says it */
+	POSTGRES_TINY,
+	POSTGRES_SMALL,
+	POSTGRES_MEDIUM,
+	POSTGRES_LARGE,
+	POSTGRES_HUGE
+} PostgresSize;
+
+/* A PostgreSQL cluster: it becomes an app, a volume and secrets; see postgres_spec.h. */
+typedef struct PostgresSpec
+{
+	char name_space[NAME_MAX_BYTES + 1];
+	char name[NAME_MAX_BYTES + 1];
+	char **tags;
+	unsigned version;				 /* major */
+	PostgresSize size;				 /* POSTGRES_SIZE_NONE with has_resources, and only then */
+	bool has_resources;				 /* machine.cpus and .memory_mib are written */
+	uint64_t storage_bytes;			 /* 0: as the size says; see postgres_spec_storage_bytes */
+	char volume[NAME_MAX_BYTES + 1]; /* one that is deployed by itself; empty: the cluster's own, NAME-data */
+	char *database;					 /* the one that is made at the first start; never NULL in a spec that was read */
+	PostgresDatabase *databases;	 /* others */
+	size_t database_count;
+	PostgresUser *users;
+	size_t user_count;
+	char **init_scripts;			 /* files or directories; relative ones as placed by resource_files_parse */
+	EnvironmentVariable *parameters; /* of postgresql.conf; sorted by name */
+	size_t parameter_count;
+	EnvironmentVariable *values; /* for the namespace; sorted by name */
+	size_t value_count;
+	AppSpec machine; /* only image (NULL: postgres_spec_image), cpus and memory_mib (0: as the size says), mode, exposes
+						and restart_policy */
+} PostgresSpec;
+
 const char *resource_kind_name(ResourceKind kind);
 
 typedef struct Resource
@@ -238,6 +311,7 @@ typedef struct Resource
 		VolumeSpec volume;
 		AppSpec app; /* also of a machine */
 		ServiceSpec service;
+		PostgresSpec postgres;
 	};
 } Resource;
 
@@ -335,6 +409,8 @@ void app_spec_copy(const AppSpec *from, AppSpec *ret_to);
 void app_spec_clear(AppSpec *spec);
 void service_spec_copy(const ServiceSpec *from, ServiceSpec *ret_to);
 void service_spec_clear(ServiceSpec *spec);
+void postgres_spec_copy(const PostgresSpec *from, PostgresSpec *ret_to);
+void postgres_spec_clear(PostgresSpec *spec);
 
 /* The service that an entry of app.expose stands for: "<app>-<name>" in the app's namespace. A deep copy. */
 void service_spec_of_expose(const AppSpec *app, const Expose *expose, ServiceSpec *ret_service);
@@ -344,10 +420,12 @@ struct json_t;
 struct json_t *volume_spec_to_json(const VolumeSpec *spec);
 struct json_t *app_spec_to_json(const AppSpec *spec);
 struct json_t *service_spec_to_json(const ServiceSpec *spec);
+struct json_t *postgres_spec_to_json(const PostgresSpec *spec);
 int volume_spec_from_json(const struct json_t *json, VolumeSpec *ret_spec, Error *err) MUST_CHECK;
 /* kind: RESOURCE_APP or RESOURCE_MACHINE */
 int app_spec_from_json(ResourceKind kind, const struct json_t *json, AppSpec *ret_spec, Error *err) MUST_CHECK;
 int service_spec_from_json(const struct json_t *json, ServiceSpec *ret_spec, Error *err) MUST_CHECK;
+int postgres_spec_from_json(const struct json_t *json, PostgresSpec *ret_spec, Error *err) MUST_CHECK;
 
 /*
  * What differs, one line a key, for people: "resources.memory: 256 MiB → 512 MiB". needs_restart: whether a running
@@ -364,6 +442,7 @@ typedef struct SpecChanges
 void app_spec_compare(const AppSpec *old_spec, const AppSpec *new_spec, SpecChanges *ret_changes);
 void volume_spec_compare(const VolumeSpec *old_spec, const VolumeSpec *new_spec, SpecChanges *ret_changes);
 void service_spec_compare(const ServiceSpec *old_spec, const ServiceSpec *new_spec, SpecChanges *ret_changes);
+void postgres_spec_compare(const PostgresSpec *old_spec, const PostgresSpec *new_spec, SpecChanges *ret_changes);
 void spec_changes_clear(SpecChanges *changes);
 
 /* Names: begin with a letter; letters, digits, '-', '_'; no "--"; at most 63. NULL or what is wrong with it. */

@@ -33,6 +33,12 @@ service_spec_to_json(const ServiceSpec *spec)
 	return keys_to_json(service_keys, spec);
 }
 
+json_t *
+postgres_spec_to_json(const PostgresSpec *spec)
+{
+	return keys_to_json(postgres_keys, spec);
+}
+
 static int node_from_json(const json_t *json, unsigned depth, Node *ret_node, Error *err);
 
 static int
@@ -165,5 +171,16 @@ service_spec_from_json(const json_t *json, ServiceSpec *ret_spec, Error *err)
 
 	if (result == 0)
 		*ret_spec = resource.service;
+	return result;
+}
+
+int
+postgres_spec_from_json(const json_t *json, PostgresSpec *ret_spec, Error *err)
+{
+	Resource resource;
+	int result = resource_from_json(RESOURCE_POSTGRES, json, &resource, err);
+
+	if (result == 0)
+		*ret_spec = resource.postgres;
 	return result;
 }

@@ -609,9 +609,10 @@ deploy_resource(Engine *engine, const Resource *resource, bool dry_run)
 	const Deployed *old = find_deployed(engine, resource->kind, name_space, name);
 	json_t *changes = deploy_compare(old, resource, dry_run);
 	const char *action = "created";
-	json_t *spec = resource->kind == RESOURCE_VOLUME	? volume_spec_to_json(&resource->volume)
-				   : resource->kind == RESOURCE_SERVICE ? service_spec_to_json(&resource->service)
-														: app_spec_to_json(&resource->app);
+	json_t *spec = resource->kind == RESOURCE_VOLUME	 ? volume_spec_to_json(&resource->volume)
+				   : resource->kind == RESOURCE_SERVICE	 ? service_spec_to_json(&resource->service)
+				   : resource->kind == RESOURCE_POSTGRES ? postgres_spec_to_json(&resource->postgres)
+														 : app_spec_to_json(&resource->app);
 
 	if (old != NULL)
 	{

@@ -12,10 +12,11 @@
 #include "model/expression.h"
 
 static const EnvironmentVariable vars[] = {
-	{"name", "db"}, {"memory", "512"},	{"word", "Größe"}, {"evil", "x\n  image: other"},
-	{"empty", ""},	{"with-dash", "d"},
+	{.name = "name", .value = "db"},	{.name = "memory", .value = "512"},
+	{.name = "word", .value = "Größe"}, {.name = "evil", .value = "x\n  image: other"},
+	{.name = "empty", .value = ""},		{.name = "with-dash", .value = "d"},
 };
-static const EnvironmentVariable env[] = {{"HOME", "/root"}};
+static const EnvironmentVariable env[] = {{.name = "HOME", .value = "/root"}};
 static const Variables variables = {.vars = vars,
 									.var_count = sizeof(vars) / sizeof(vars[0]),
 									.env = env,
@@ -212,7 +213,7 @@ static void
 test_a_bomb(void **state)
 {
 	char *big = memory_allocate(100001);
-	EnvironmentVariable bomb = {"b", big};
+	EnvironmentVariable bomb = {.name = "b", .value = big};
 	Variables with = {.vars = &bomb, .var_count = 1};
 	ResourceSet set = {0};
 	DiagnosticList diagnostics = {0};

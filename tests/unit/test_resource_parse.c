@@ -213,14 +213,14 @@ static void
 test_environment_is_text_and_sorted(void **state)
 {
 	static const EnvironmentVariable expected[] = {
-		{"A", ""},
-		{"B", "1.50"},
-		{"C", "yes"},
-		{"D", "0x1F"},
-		{"E", "true"},
-		{"F", "a\nb\n"},
-		{"_g", "a: b # no comment"},
-		{"my.setting", "null"},
+		{.name = "A", .value = ""},
+		{.name = "B", .value = "1.50"},
+		{.name = "C", .value = "yes"},
+		{.name = "D", .value = "0x1F"},
+		{.name = "E", .value = "true"},
+		{.name = "F", .value = "a\nb\n"},
+		{.name = "_g", .value = "a: b # no comment"},
+		{.name = "my.setting", .value = "null"},
 	};
 	ResourceSet set = parse_good(APP "  environment:\n"
 									 "    _g: 'a: b # no comment'\n"

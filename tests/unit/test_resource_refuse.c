@@ -36,17 +36,17 @@ test_documents(void **state)
 		{"# only a comment\n", "f:1:1: holds no resource"},
 		{"---\n---\n", "f:1:1: holds no resource"},
 		{"hello", "f:1:1: a document must be a map with one key that names the kind; known kinds: volume, app, "
-				  "machine, service"},
+				  "machine, service, postgres"},
 		{"- app: {}", "f:1:1: a document must be a map with one key that names the kind; known kinds: volume, app, "
-					  "machine, service"},
+					  "machine, service, postgres"},
 		{"{}", "f:1:1: a document must be a map with one key that names the kind; known kinds: volume, app, machine, "
-			   "service"},
+			   "service, postgres"},
 		{"ap: {}", "f:1:1: unknown kind 'ap'; did you mean 'app'?"},
 		{"App: {}", "f:1:1: unknown kind 'App'; did you mean 'app'?"},
-		{"pod: {}", "f:1:1: unknown kind 'pod'; known kinds: volume, app, machine, service"},
+		{"pod: {}", "f:1:1: unknown kind 'pod'; known kinds: volume, app, machine, service, postgres"},
 		{"---\ncertificate:",
 		 "f:2:1: 'certificate' is not offered by a single host: lttle's hosted service orders and renews certificates; "
-		 "this host does not; known kinds: volume, app, machine, service"},
+		 "this host does not; known kinds: volume, app, machine, service, postgres"},
 		{"app: [a]", "f:1:6: app: must be a map with the keys of an app"},
 		{"volume: v", "f:1:9: volume: must be a map with the keys of a volume"},
 		{"volume: {name: v, size: 16Mi}\napp: {name: a, image: i}",
