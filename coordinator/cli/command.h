@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define CLI_DEFAULT_SOCKET	  "/run/lttle/lttle.sock"
 #define CLI_DEFAULT_NAMESPACE "default"
@@ -60,7 +61,7 @@ typedef enum OptionId
 	OPTION_COUNT
 } OptionId;
 
-#define OPTION_BIT(id) (1u << (id))
+#define OPTION_BIT(id) (UINT64_C(1) << (id))
 /* What every command takes. */
 #define OPTIONS_ALWAYS (OPTION_BIT(OPTION_HELP) | OPTION_BIT(OPTION_SOCKET))
 
@@ -78,6 +79,14 @@ extern const CliOption cli_options[OPTION_COUNT];
 
 typedef struct CliInvocation CliInvocation;
 
+/* Whether a program's own command line, or arguments for one, stand at the end. */
+typedef enum CliProgram
+{
+	PROGRAM_NONE,		  /* false */
+	PROGRAM_NEEDED,		  /* true: the first word behind most_arguments begins it */
+	PROGRAM_BEHIND_DASHES /* what stands behind "--", if anything does */
+} CliProgram;
+
 typedef struct CliCommand
 {
 	const char *group; /* "machine"; NULL: stands alone */
@@ -86,8 +95,8 @@ typedef struct CliCommand
 	const char *arguments; /* for the help: "NAME PROGRAM [ARGUMENT…]" */
 	unsigned least_arguments;
 	unsigned most_arguments;
-	bool takes_program; /* the first word behind the name begins a program's own command line */
-	unsigned options;	/* bits, besides OPTIONS_ALWAYS */
+	CliProgram takes_program;
+	uint64_t options; /* bits, besides OPTIONS_ALWAYS */
 	const char
 		*completes; /* what the first argument is: "machines", "apps", "volumes", "files", a list of words; NULL */
 	int (*run)(const CliInvocation *invocation);

@@ -37,7 +37,7 @@ print_exit_codes(FILE *out)
 }
 
 static void
-print_options(FILE *out, unsigned options)
+print_options(FILE *out, uint64_t options)
 {
 	fputs("\nOptions:\n", out);
 	for (size_t i = 0; i < OPTION_COUNT; i++)

@@ -137,13 +137,25 @@ parser_take_word(Parser *parser, const char *word)
 			return parser_refuse(parser, "unknown command", word);
 		return 0;
 	}
-	if (invocation->command->takes_program && invocation->argument_count == invocation->command->most_arguments)
+	if (invocation->command->takes_program == PROGRAM_NEEDED &&
+		invocation->argument_count == invocation->command->most_arguments)
 	{
 		invocation->program = parser->argv - 1;
 		return 0;
 	}
 	invocation->arguments[invocation->argument_count++] = word;
 	return 0;
+}
+
+/* "--": what follows are words, or for some commands a program's. */
+static void
+parser_take_dashes(Parser *parser)
+{
+	const CliCommand *command = parser->invocation->command;
+
+	parser->options_over = true;
+	if (command != NULL && command->takes_program == PROGRAM_BEHIND_DASHES)
+		parser->invocation->program = parser->argv;
 }
 
 static bool
@@ -163,7 +175,7 @@ parser_run(Parser *parser)
 		if (!word_is_option(parser, word))
 			result = parser_take_word(parser, word);
 		else if (strcmp(word, "--") == 0)
-			parser->options_over = true;
+			parser_take_dashes(parser);
 		else if (word[1] == '-')
 			result = parser_take_long(parser, word);
 		else
@@ -198,7 +210,7 @@ parser_check(const Parser *parser)
 	if (invocation->argument_count > command->most_arguments)
 		return parser_refuse(parser, "one word too many:", invocation->arguments[command->most_arguments]);
 	if (invocation->argument_count < command->least_arguments ||
-		(command->takes_program && invocation->program == NULL))
+		(command->takes_program == PROGRAM_NEEDED && invocation->program == NULL))
 		return parser_refuse(parser, "something is missing; it takes", command->arguments);
 	return 0;
 }

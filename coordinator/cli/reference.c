@@ -6,7 +6,7 @@
 #include "cli/help.h"
 
 static void
-reference_print_options(unsigned options)
+reference_print_options(uint64_t options)
 {
 	if (options == 0)
 		return;
