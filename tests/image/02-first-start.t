@@ -27,6 +27,8 @@ script 30-sourced.sh 0644 <<-'END'
 	from_sourced=yes
 END
 script 31-sourced.sh 0644 <<<'echo "variables: ${from_executable-none} ${from_sourced-none}"'
+note function | sed 's/.*/docker_process_sql <<<"&"/' | script 32-official.sh 0644
+note array | sed 's/.*/"${psql[@]}" -c "&"/' | script 33-official.sh 0644
 note gz | gzip | script 40.sql.gz 0644
 note xz | xz | script 41.sql.xz 0644
 note zst | zstd -q | script 42.sql.zst 0644
@@ -36,7 +38,7 @@ container_start s POSTGRES_PASSWORD=x POSTGRES_USER=me POSTGRES_DB=mine
 check "a first start with scripts gets ready" container_ready s
 check_is "each kind ran, in the locale's order, in POSTGRES_DB" \
 	"$(container_sql s me mine "select string_agg(what, ',' order by n) from seen")" \
-	'plain,executable,sourced by bash,gz,xz,zst,umlaut'
+	'plain,executable,sourced by bash,function,array,gz,xz,zst,umlaut'
 check_log "what a sourced script sets stays, what an executable sets does not" s '^variables: none yes$'
 check_log "other files are named and left alone" s 'ignoring /docker-entrypoint-initdb.d/50-notes.txt'
 check_is "nothing is listened to while they run" \
@@ -45,15 +47,18 @@ check_is "nothing is listened to while they run" \
 container_stop s
 container_start s POSTGRES_PASSWORD=x
 check "a second start gets ready" container_ready s
-check_is "and runs no script" "$(container_sql s me mine 'select count(*) from seen')" 7
+check_is "and runs no script" "$(container_sql s me mine 'select count(*) from seen')" 9
 container_delete s
 
 # ---- scripts that fail ----
-# fails DESCRIPTION: the container `s` with its scripts ends with an error, and the next start begins anew.
+# fails DESCRIPTION SCRIPT [LINE: MESSAGE]: the container `s` with its scripts ends with an error that names the script, and
+# the next start begins anew.
 fails() {
 	container_run s POSTGRES_PASSWORD=x
 	check "$1: the first start fails" [ "$status" -ne 0 ]
 	check_no_log "$1: it does not go on" s 'init process complete|never shown'
+	check_log "$1: its last line names the script" s "^error: /docker-entrypoint-initdb.d/${2//./\\.} failed \(exit status [0-9]+\)"
+	[[ -z ${3-} ]] || check_log "$1: script, line and PostgreSQL's message" s "^psql:/docker-entrypoint-initdb.d/${2//./\\.}:$3"
 	check_is "$1: no server is left" "$(pgrep -u 999 -c postgres)" 0
 	rm "$scratch"/s/scripts/*
 	: >"$scratch/s/log"
@@ -65,17 +70,26 @@ fails() {
 }
 container_new s
 printf 'CREATE TABLE half ();\nSELECT 1/0;\nSELECT $$never shown$$;\n' | script 1.sql 0644
-fails "an error in SQL"
+fails "an error in SQL" 1.sql '2: ERROR:  division by zero$'
+for packer in gzip:gz xz:xz zstd:zst; do
+	container_new s
+	printf 'CREATE TABLE half ();\n\nSELECT * FROM nowhere;\n' | "${packer%:*}" -c | script "1 packed.sql.${packer#*:}" 0644
+	fails "an error in ${packer#*:}" "1 packed.sql.${packer#*:}" '3: ERROR:  relation "nowhere" does not exist$'
+done
+container_new s
+printf 'CREATE TABLE half ();\n' | script 1.sql 0644
+printf 'SELECT 1;\nCREATE DATABASE postgres;\n' | script 2.sql 0644
+fails "a second script" 2.sql '2: ERROR:  database "postgres" already exists$'
 container_new s
 printf 'CREATE TABLE half ();\n' | gzip | head -c 30 | script 1.sql.gz 0644
 script 2.sh 0755 <<<'echo never shown'
-fails "a damaged archive"
+fails "a damaged archive" 1.sql.gz
 container_new s
 printf 'psql -U postgres -c "CREATE TABLE half ()"\nfalse\necho never shown\n' | script 1.sh 0644
-fails "a sourced script"
+fails "a sourced script" 1.sh
 container_new s
 printf '#!/bin/sh\npsql -U postgres -c "CREATE TABLE half ()"\nexit 3\n' | script 1.sh 0755
-fails "an executable script"
+fails "an executable script" 1.sh
 
 # ---- first starts that are cut off ----
 # cut_off DESCRIPTION MOMENT SIGNAL [VARIABLE...]: waits for MOMENT (a command), ends the container, starts it again.
