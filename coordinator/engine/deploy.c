@@ -161,8 +161,10 @@ deploy_apply(Deployment *deployment)
 			deploy_start_app(engine, step);
 			continue;
 		}
-		step->changes.needs_restart =
-			step->changes.needs_restart || deploy_changes_volume_of(deployment, &step->resource->app);
+		/* One that had failed tries again with whatever has changed. */
+		step->changes.needs_restart = step->changes.needs_restart ||
+									  deploy_changes_volume_of(deployment, &step->resource->app) ||
+									  (step->changes.count > 0 && step->machine->phase == PHASE_ERROR);
 		if (step->changes.count > 0 || step->changes.needs_restart)
 			deploy_change_app(engine, step);
 		else if (step->machine->phase == PHASE_ERROR)

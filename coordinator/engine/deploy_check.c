@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "engine/deploy_private.h"
+#include "host/init_scripts.h"
 #include "model/dependency_order.h"
 
 void
@@ -116,6 +117,32 @@ deploy_check_exposes(Deployment *deployment, const DeployStep *step)
 	}
 }
 
+/* Only until the machine has started: what has run once is not needed any more. */
+static void
+deploy_check_init_scripts(Deployment *deployment, const DeployStep *step)
+{
+	const AppSpec *spec = &step->resource->app;
+	char key_path[64];
+	unsigned index = 0;
+	Error error;
+
+	if (spec->init_scripts == NULL || (step->machine != NULL && machine_has_started_once(step->machine)))
+		return;
+	for (unsigned i = 0; spec->init_scripts[i] != NULL; i++)
+	{
+		if (spec->init_scripts[i][0] == '/')
+			continue;
+		snprintf(key_path, sizeof(key_path), "init-scripts[%u]", i);
+		deploy_complain(deployment, step->resource, NULL, key_path,
+						"%s must be an absolute path: the directory of the file is not known", spec->init_scripts[i]);
+		return;
+	}
+	if (init_scripts_check((const char *const *) spec->init_scripts, &index, &error) == 0)
+		return;
+	snprintf(key_path, sizeof(key_path), "init-scripts[%u]", index);
+	deploy_complain(deployment, step->resource, NULL, key_path, "%s", error.message);
+}
+
 static void
 deploy_check_machine(Deployment *deployment, DeployStep *step)
 {
@@ -124,6 +151,7 @@ deploy_check_machine(Deployment *deployment, DeployStep *step)
 	deploy_check_volumes(deployment, step);
 	deploy_check_exposes(deployment, step);
 	step->machine = engine_find_machine(deployment->engine, spec->name_space, spec->name);
+	deploy_check_init_scripts(deployment, step);
 	if (step->machine == NULL)
 		return;
 	if (step->machine->facts.delete_wanted)

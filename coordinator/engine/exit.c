@@ -24,6 +24,7 @@ machine_settle_exit(Machine *machine)
 	/* It was asked to end, or has ended because its snapshot is whole. */
 	if (machine->phase == PHASE_STOPPING || machine->phase == PHASE_EVICTING)
 		return;
+	machine_settle_first_start(machine);
 	machine->facts.stays_down = exit_is_final(machine->spec.restart_policy, machine->exit_status);
 	if (!machine->facts.stays_down || machine->spec.restart_policy != RESTART_REMOVE)
 		return;

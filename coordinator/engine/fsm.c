@@ -34,6 +34,12 @@ stays_down(const FsmFacts *facts)
 }
 
 static bool
+first_start_failed(const FsmFacts *facts)
+{
+	return facts->first_start_failed;
+}
+
+static bool
 restart_wanted(const FsmFacts *facts)
 {
 	return facts->restart_wanted;
@@ -82,6 +88,7 @@ static const FsmRow rows[] = {
 	{PHASE_BOOTING, EVENT_TIME_OUT, ALWAYS, ACTION_WARN_SLOW, PHASE_BOOTING, LIMIT_BOOT, "the server is not ready yet; still waiting"},
 	{PHASE_BOOTING, EVENT_WAKE, ALWAYS, ACTION_NONE, PHASE_BOOTING, LIMIT_BOOT, "awake already"},
 	{PHASE_BOOTING, EVENT_CHANNEL_LOST, ALWAYS, ACTION_NONE, PHASE_BOOTING, LIMIT_BOOT, "the extension has hung up"},
+	{PHASE_BOOTING, EVENT_EXITED, IF(first_start_failed), ACTION_NONE, PHASE_ERROR, LIMIT_NONE, "its first start has failed; deploy again to begin anew"},
 	{PHASE_BOOTING, EVENT_EXITED, IF(stays_down), ACTION_TEAR_DOWN, PHASE_STOPPING, LIMIT_NONE, "ended, and is not started again"},
 	{PHASE_BOOTING, EVENT_EXITED, ALWAYS, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING, LIMIT_NONE, "ended before it was ready"},
 	{PHASE_BOOTING, EVENT_STOP, ALWAYS, ACTION_STOP_PROCESS, PHASE_STOPPING, LIMIT_STOP, "asked to stop"},

@@ -127,9 +127,10 @@ typedef struct FsmFacts
 	bool image_known;
 	bool channel_open; /* the extension is connected and has said READY */
 	bool delete_wanted;
-	bool restart_wanted; /* stop, then start again */
-	bool wake_wanted;	 /* a client came while the snapshot was written */
-	bool stays_down;	 /* the first process has ended, and its restart policy does not start it again */
+	bool restart_wanted;	 /* stop, then start again */
+	bool wake_wanted;		 /* a client came while the snapshot was written */
+	bool stays_down;		 /* the first process has ended, and its restart policy does not start it again */
+	bool first_start_failed; /* it has ended while its init scripts ran */
 } FsmFacts;
 
 typedef bool (*FsmGuard)(const FsmFacts *facts);

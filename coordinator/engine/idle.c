@@ -182,6 +182,7 @@ machine_enter_ready(Machine *machine)
 	machine->not_before_ns = 0;
 	machine->suspend_forced = false;
 	machine->awake_noted = 0;
+	machine_note_started_once(machine);
 	/* A cold start after a sleep on disk: clients wait at the stubs until the server listens. */
 	if (machine->gate != NULL)
 	{

@@ -255,6 +255,8 @@ create_job(const void *input, void *output, Error *err)
 		result = shm_unmount(machine->paths.shm, err); /* a new machine finds it empty */
 	if (result == 0)
 		result = machine_prepare_host(machine, err);
+	if (result == 0)
+		result = machine_install_init_scripts(machine, err);
 	/* Clients may be waiting at the gate's stubs, on the ports that the server is about to bind. */
 	if (result == 0 && machine->gate != NULL)
 		result = port_share_enable(machine->engine->cgroups, machine->group, err);
@@ -342,6 +344,7 @@ machine_begin_create(Machine *machine)
 
 	machine->facts.restart_wanted = false;
 	machine->facts.stays_down = false;
+	machine->facts.first_start_failed = false;
 	machine->snapshot_promised = false;
 	machine->strategy_until_ns = 0;
 	machine->extension_version[0] = '\0';

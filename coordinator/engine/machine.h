@@ -126,6 +126,7 @@ typedef struct Machine
 	struct event *exit_event;
 	int exit_status;	  /* as of waitpid(2) of the last run; -1: unknown or none */
 	char last_error[512]; /* why it last failed; empty: it did not */
+	bool started_once;	  /* known to have been ready; see machine_has_started_once */
 	bool keep_error;	  /* the start that follows is its consequence, not its mending */
 	uint64_t started_ns;  /* this run's launch, monotonic */
 	uint64_t restart_delay_ms;
@@ -207,6 +208,14 @@ void machine_await(Machine *machine); /* starts what it depends on and nobody ha
 /* exit.c */
 /* Its first process has ended: decides by the restart policy what follows. Before EVENT_EXITED. */
 void machine_settle_exit(Machine *machine);
+
+/* first_start.c */
+bool machine_has_started_once(const Machine *machine); /* it was ready, in this or an earlier run */
+void machine_note_started_once(Machine *machine);
+/* Puts its init scripts, if it has any, into its mounted root. For a job's child. */
+int machine_install_init_scripts(const Machine *machine, Error *err) MUST_CHECK;
+/* Its first process has ended: whether that was a first start that failed for good. Before EVENT_EXITED. */
+void machine_settle_first_start(Machine *machine);
 
 /* images.c */
 #define MACHINE_IMAGE_BYTES 256

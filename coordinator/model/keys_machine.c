@@ -286,6 +286,17 @@ const Key app_keys[] = {
 	 FIELD(AppSpec, command),
 	 .example = "[postgres, -c, log_statement=all]",
 	 .doc = "The command and its arguments, given to the image's entrypoint."},
+	{.name = "init-scripts",
+	 .type = KEY_TEXT_LIST,
+	 .fallback_note = "the image's",
+	 .maximum = 256,
+	 FIELD(AppSpec, init_scripts),
+	 .example = "[./sql, ./users.sql]",
+	 .doc = "Scripts that the image runs once, at its first start, in alphabetical order: files, or directories of "
+			"files, that "
+			"end in `.sql`, `.sql.gz`, `.sql.xz`, `.sql.zst` or `.sh`, relative to the file's own directory. They come "
+			"to those "
+			"of the image in `/docker-entrypoint-initdb.d`. One that fails ends the deployment."},
 	{.name = "restart-policy",
 	 .type = KEY_CHOICE,
 	 .fallback = "always",

@@ -141,9 +141,24 @@ refuse_repeated(const ResourceSet *set, const ResourceFile *files, DiagnosticLis
 	}
 }
 
-/* What `build` is relative to is the file's own directory. */
 static void
-place_builds(const ResourceSet *set, const ResourceFile *files)
+place_paths(char **paths, const char *directory)
+{
+	for (size_t i = 0; paths != NULL && paths[i] != NULL; i++)
+	{
+		char *whole;
+
+		if (paths[i][0] == '/')
+			continue;
+		whole = memory_printf("%s/%s", directory, strncmp(paths[i], "./", 2) == 0 ? paths[i] + 2 : paths[i]);
+		free(paths[i]);
+		paths[i] = whole;
+	}
+}
+
+/* What `build` and `init-scripts` are relative to is the file's own directory. */
+static void
+place_files(const ResourceSet *set, const ResourceFile *files)
 {
 	for (size_t i = 0; i < set->count; i++)
 	{
@@ -152,6 +167,10 @@ place_builds(const ResourceSet *set, const ResourceFile *files)
 		const char *directory = files[resource->mark.file].directory;
 		char *whole;
 
+		if (resource_is_machine(resource) && directory != NULL)
+			place_paths(resource->app.init_scripts, directory);
+		else if (resource->kind == RESOURCE_POSTGRES && directory != NULL)
+			place_paths(resource->postgres.init_scripts, directory);
 		if (!resource_is_machine(resource) || build->kind == BUILD_NONE || build->context == NULL ||
 			build->context[0] == '/' || directory == NULL)
 			continue;
@@ -159,27 +178,6 @@ place_builds(const ResourceSet *set, const ResourceFile *files)
 												 : memory_printf("%s/%s", directory, build->context);
 		free(build->context);
 		build->context = whole;
-	}
-}
-
-/* So are a cluster's scripts. */
-static void
-place_init_scripts(const ResourceSet *set, const ResourceFile *files)
-{
-	for (size_t i = 0; i < set->count; i++)
-	{
-		const Resource *resource = &set->resources[i];
-		const char *directory = files[resource->mark.file].directory;
-
-		if (resource->kind != RESOURCE_POSTGRES || resource->postgres.init_scripts == NULL || directory == NULL)
-			continue;
-		for (char **script = resource->postgres.init_scripts; *script != NULL; script++)
-		{
-			char *whole = **script == '/' ? memory_duplicate(*script) : memory_printf("%s/%s", directory, *script);
-
-			free(*script);
-			*script = whole;
-		}
 	}
 }
 
@@ -220,8 +218,7 @@ resource_files_parse(const ResourceFile *files, size_t count, const Variables *v
 	for (size_t i = 0; i < count; i++)
 		read_file(&files[i], (unsigned) i, variables, &left_bytes, &set, &capacity, &problems);
 	refuse_repeated(&set, files, &problems);
-	place_builds(&set, files);
-	place_init_scripts(&set, files);
+	place_files(&set, files);
 	if (problems.count > 0)
 	{
 		diagnostic_list_sort(&problems);

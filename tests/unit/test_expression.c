@@ -242,7 +242,8 @@ test_several_files(void **state)
 	ResourceFile files[] = {
 		{.name = "one",
 		 .directory = "/src",
-		 .text = "volume: {name: v, size: 16Mi}\n---\nmachine: {name: m, build: docker}"},
+		 .text = "volume: {name: v, size: 16Mi}\n---\nmachine: {name: m, build: docker, "
+				 "init-scripts: [sql, ./a.sql, /b.sql]}"},
 		{.name = "two", .directory = "/other", .text = "machine: {name: n, build: {docker: {context: ./a}}}"},
 		{.name = "three", .text = "volume: {name: v, size: 16Mi}\n"},
 	};
@@ -256,6 +257,9 @@ test_several_files(void **state)
 	assert_int_equal(set.count, 3);
 	assert_int_equal(set.resources[2].mark.file, 1);
 	assert_string_equal(set.resources[1].app.build.context, "/src");
+	assert_string_equal(set.resources[1].app.init_scripts[0], "/src/sql");
+	assert_string_equal(set.resources[1].app.init_scripts[1], "/src/a.sql");
+	assert_string_equal(set.resources[1].app.init_scripts[2], "/b.sql");
 	assert_string_equal(set.resources[2].app.build.context, "/other/./a");
 	resource_set_clear(&set);
 	assert_int_equal(resource_files_parse(files, 3, &variables, &set, &diagnostics), -EINVAL);

@@ -12,7 +12,7 @@
 
 #include "engine/fsm.h"
 
-#define FACTS_COMBINATIONS 64
+#define FACTS_COMBINATIONS 128
 
 static FsmFacts
 facts_of(unsigned bits)
@@ -22,7 +22,8 @@ facts_of(unsigned bits)
 					  .delete_wanted = bits & 4,
 					  .restart_wanted = bits & 8,
 					  .wake_wanted = bits & 16,
-					  .stays_down = bits & 32};
+					  .stays_down = bits & 32,
+					  .first_start_failed = bits & 64};
 }
 
 /* The row for an event in a phase, whatever the facts: the test fails where they make a difference. */
@@ -215,6 +216,9 @@ test_guards(void **state)
 	assert_int_equal(fsm_find(PHASE_STOPPING, EVENT_TORN_DOWN, &facts)->to, PHASE_STOPPED);
 	facts.restart_wanted = true;
 	assert_int_equal(fsm_find(PHASE_STOPPING, EVENT_TORN_DOWN, &facts)->to, PHASE_CREATING);
+	facts.first_start_failed = true;
+	assert_int_equal(fsm_find(PHASE_BOOTING, EVENT_EXITED, &facts)->to, PHASE_ERROR);
+	assert_int_equal(fsm_find(PHASE_READY, EVENT_EXITED, &facts)->to, PHASE_RESTARTING);
 	facts.delete_wanted = true; /* who is to be deleted is not started again first */
 	assert_int_equal(fsm_find(PHASE_STOPPING, EVENT_TORN_DOWN, &facts)->to, PHASE_DELETING);
 }

@@ -631,6 +631,7 @@ test_reference_page_names_every_key(void **state)
 		"app.expose.NAME.connection-tracking",
 		"app.expose.NAME.connection-tracking.traffic-aware.inactivity-timeout",
 		"app.command",
+		"app.init-scripts",
 		"app.tags",
 		"app.build.docker.context",
 		"app.build.docker.dockerfile",

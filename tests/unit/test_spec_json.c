@@ -206,7 +206,7 @@ test_hostile_apps(void **state)
 		{"{\"name\":\"a\",\"image\":\"i\",\"command\":[1,true,null]}", "app.command[2]: must be text, but is empty"},
 		{"{\"name\":\"a\",\"image\":\"i\",\"colour\":\"red\"}",
 		 "app: unknown key 'colour'; known keys: expose, name, namespace, tags, image, build, resources, mode, "
-		 "environment, volumes, command, restart-policy, depends-on"},
+		 "environment, volumes, command, init-scripts, restart-policy, depends-on"},
 		{"{\"a\":[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]}", "is nested more than 16 levels deep"},
 	};
 
