@@ -36,6 +36,16 @@ void handle_remove_image(ApiCall *call);
 void handle_prune_images(ApiCall *call);
 void handle_drain(ApiCall *call);
 
+/* handle_secrets.c */
+void handle_list_secrets(ApiCall *call);
+void handle_get_secret(ApiCall *call);
+void handle_put_secret(ApiCall *call);
+void handle_delete_secret(ApiCall *call);
+void handle_list_values(ApiCall *call);
+void handle_get_value(ApiCall *call);
+void handle_put_value(ApiCall *call);
+void handle_delete_value(ApiCall *call);
+
 /* handle_events.c, handle_wait.c, handle_logs.c, handle_exec.c */
 void handle_list_events(ApiCall *call);
 void handle_wait(ApiCall *call);

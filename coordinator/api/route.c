@@ -36,6 +36,14 @@ const ApiRoute api_routes[] = {
 	{"POST",   "/v1/images/prune",                    NULL,                  handle_prune_images,    "Remove every image that no machine uses"},
 	{"GET",    "/v1/namespaces",                      NULL,                  handle_list_namespaces, "List namespaces, and what is in them"},
 	{"DELETE", "/v1/namespaces/{ns}",                 "volumes",             handle_delete_namespace, "Delete everything in a namespace"},
+	{"GET",    "/v1/secrets",                         "namespace",           handle_list_secrets,    "List secrets, without what they are"},
+	{"GET",    "/v1/namespaces/{ns}/secrets/{name}",  NULL,                  handle_get_secret,      "Show a secret"},
+	{"PUT",    "/v1/namespaces/{ns}/secrets/{name}",  NULL,                  handle_put_secret,      "Set a secret"},
+	{"DELETE", "/v1/namespaces/{ns}/secrets/{name}",  NULL,                  handle_delete_secret,   "Remove a secret"},
+	{"GET",    "/v1/values",                          "namespace",           handle_list_values,     "List values"},
+	{"GET",    "/v1/namespaces/{ns}/values/{name}",   NULL,                  handle_get_value,       "Show a value"},
+	{"PUT",    "/v1/namespaces/{ns}/values/{name}",   NULL,                  handle_put_value,       "Set a value"},
+	{"DELETE", "/v1/namespaces/{ns}/values/{name}",   NULL,                  handle_delete_value,    "Remove a value"},
 	{"GET",    "/v1/events",                          "namespace,name,last,follow", handle_list_events, "List what became of machines, oldest first"},
 };
 /* clang-format on */

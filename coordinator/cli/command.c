@@ -112,6 +112,23 @@ const CliCommand cli_commands[] = {
 	{"namespace", "delete", "rm", "NAME", 1, 1, false, YES | OPTION_BIT(OPTION_VOLUMES), "namespaces", run_namespace_delete,
 	 "Delete everything in a namespace", "Its volumes stay, unless --volumes says otherwise."},
 
+	{"secrets", "set", NULL, "NAME", 1, 1, false, NS, "secrets", run_secret_set, "Set a secret",
+	 "It is read from standard input, without the last end of line, or asked for on a terminal. Machines name it in their\n"
+	 "environment, ${{ secret.NAME }}, or get it as a file (key secrets). They have it at their next start; deploying them\n"
+	 "again starts those anew whose secrets have changed."},
+	{"secrets", "get", NULL, "NAME", 1, 1, false, NS | JSON, "secrets", run_secret_get, "Print a secret", NULL},
+	{"secrets", "list", "ls", "", 0, 0, false, NS | ALL | JSON, NULL, run_secret_list, "List secrets, without what they are",
+	 NULL},
+	{"secrets", "rm", "delete", "NAME", 1, 1, false, NS | YES, "secrets", run_secret_remove, "Remove a secret",
+	 "Refused while a machine uses it."},
+
+	{"values", "set", NULL, "NAME [VALUE]", 1, 2, false, NS, "values", run_secret_set, "Set a value",
+	 "Without VALUE it is read from standard input, without the last end of line. Files name it as ${{ value.NAME }}."},
+	{"values", "get", NULL, "NAME", 1, 1, false, NS | JSON, "values", run_secret_get, "Print a value", NULL},
+	{"values", "list", "ls", "", 0, 0, false, NS | ALL | JSON, NULL, run_secret_list, "List values", NULL},
+	{"values", "rm", "delete", "NAME", 1, 1, false, NS | YES, "values", run_secret_remove, "Remove a value",
+	 "Refused while a machine uses it."},
+
 	{NULL, "query", NULL, "[KEY=VALUE…]", 0, 32, false, JSON,
 	 "kind= kind=app kind=machine kind=service kind=volume kind=image namespace= name= tag= phase=", run_query,
 	 "List resources of all kinds, filtered",
@@ -153,6 +170,8 @@ const CliGroup cli_groups[] = {
 	{"volume", "Volumes: data that outlives machines"},
 	{"image", "Images that machines are made of"},
 	{"namespace", "Namespaces: what belongs together"},
+	{"secrets", "Secrets of namespaces, kept encrypted, for machines to use"},
+	{"values", "Values of namespaces: what isn't secret and files need not hold"},
 };
 
 const ExitCodeText cli_exit_codes[] = {

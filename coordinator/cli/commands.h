@@ -38,6 +38,11 @@ int run_image_prune(const CliInvocation *invocation);
 int run_namespace_list(const CliInvocation *invocation);
 int run_namespace_delete(const CliInvocation *invocation);
 
+int run_secret_set(const CliInvocation *invocation);
+int run_secret_get(const CliInvocation *invocation);
+int run_secret_list(const CliInvocation *invocation);
+int run_secret_remove(const CliInvocation *invocation);
+
 int run_query(const CliInvocation *invocation);
 int run_drain(const CliInvocation *invocation);
 int run_events(const CliInvocation *invocation);

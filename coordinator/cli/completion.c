@@ -57,8 +57,9 @@ static const char *const script[] = {
 	"		kind=''",
 	"	fi",
 	"	case $kind in",
-	"	apps | machines | services | volumes | namespaces) kind=$(lttle names \"$kind\" \"${where[@]}\" 2>/dev/null) "
-	";;",
+	"	apps | machines | services | volumes | namespaces | secrets | values)",
+	"		kind=$(lttle names \"$kind\" \"${where[@]}\" 2>/dev/null)",
+	"		;;",
 	"	files) mapfile -t COMPREPLY < <(compgen -f -- \"$current\") && compopt -o filenames && return ;;",
 	"	esac",
 	"	mapfile -t COMPREPLY < <(compgen -W \"$kind\" -- \"$current\")",

@@ -37,6 +37,17 @@ static const char *const steps[] = {
 	" PRIMARY KEY (namespace, name)) STRICT, WITHOUT ROWID;",
 	/* 3: what an image is called by its registry, to see when a tag has moved. */
 	"ALTER TABLE images ADD COLUMN source_digest TEXT NOT NULL DEFAULT '';",
+
+	/* 4: secrets (kind 0) and values (kind 1) of namespaces; sealed as vault.h says. */
+	"CREATE TABLE secrets (kind INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL,"
+	" revision INTEGER NOT NULL, changed_ms INTEGER NOT NULL, sealed BLOB NOT NULL,"
+	" PRIMARY KEY (kind, namespace, name)) STRICT, WITHOUT ROWID;"
+	/* The highest revision that a secret or value had of those that the machine was last started with. */
+	"ALTER TABLE machines ADD COLUMN secrets_revision INTEGER NOT NULL DEFAULT 0;"
+	/* An environment is worked out once more at each start: what looked like an expression stays text. */
+	"UPDATE apps SET spec = json_set(spec, '$.environment', json((SELECT json_group_object(key,"
+	" replace(value, '${{', '$${{')) FROM json_each(spec, '$.environment'))))"
+	" WHERE CASE WHEN json_valid(spec) THEN json_extract(spec, '$.environment') LIKE '%${{%' END;",
 };
 #define STEP_COUNT ((int) (sizeof(steps) / sizeof(steps[0])))
 

@@ -17,9 +17,10 @@
 
 #define MACHINE_COLUMNS                                                                                                \
 	"namespace, name, phase, reason, since_ms, address_index, pid, start_time, suspends, wakes, last_wake_ms, "        \
-	"last_wake_us, woken_by, restarts, delete_wanted, image_id"
-#define EVENT_COLUMNS "id, time_ms, namespace, name, phase, reason, took_us"
-#define IMAGE_COLUMNS "name, id, root, config, created_ms, source_digest"
+	"last_wake_us, woken_by, restarts, delete_wanted, image_id, secrets_revision"
+#define EVENT_COLUMNS  "id, time_ms, namespace, name, phase, reason, took_us"
+#define SECRET_COLUMNS "kind, namespace, name, owner, revision, changed_ms, sealed"
+#define IMAGE_COLUMNS  "name, id, root, config, created_ms, source_digest"
 
 /* Upserts, never REPLACE: that would delete the app's row first, and its machine with it. */
 static const char *const queries[QUERY_COUNT] = {
@@ -40,12 +41,13 @@ static const char *const queries[QUERY_COUNT] = {
 	[QUERY_EACH_SERVICE] = "SELECT namespace, name, spec FROM services ORDER BY namespace, name",
 	[QUERY_PUT_MACHINE] =
 		"INSERT INTO machines (" MACHINE_COLUMNS ")"
-		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
 		" ON CONFLICT (namespace, name) DO UPDATE SET phase = excluded.phase, reason = excluded.reason,"
 		" since_ms = excluded.since_ms, address_index = excluded.address_index, pid = excluded.pid,"
 		" start_time = excluded.start_time, suspends = excluded.suspends, wakes = excluded.wakes,"
 		" last_wake_ms = excluded.last_wake_ms, last_wake_us = excluded.last_wake_us, woken_by = excluded.woken_by,"
-		" restarts = excluded.restarts, delete_wanted = excluded.delete_wanted, image_id = excluded.image_id",
+		" restarts = excluded.restarts, delete_wanted = excluded.delete_wanted, image_id = excluded.image_id,"
+		" secrets_revision = excluded.secrets_revision",
 	[QUERY_GET_MACHINE] = "SELECT " MACHINE_COLUMNS " FROM machines WHERE namespace = ?1 AND name = ?2",
 	[QUERY_FREE_INDEX] = "SELECT MIN(free) FROM (SELECT 1 AS free UNION ALL"
 						 " SELECT address_index + 1 FROM machines WHERE address_index > 0)"
@@ -62,6 +64,19 @@ static const char *const queries[QUERY_COUNT] = {
 	[QUERY_DELETE_IMAGE] = "DELETE FROM images WHERE name = ?1",
 	[QUERY_GET_IMAGE] = "SELECT " IMAGE_COLUMNS " FROM images WHERE name = ?1",
 	[QUERY_EACH_IMAGE] = "SELECT " IMAGE_COLUMNS " FROM images ORDER BY name",
+	[QUERY_PUT_SECRET] = "INSERT INTO secrets (" SECRET_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+						 " ON CONFLICT DO UPDATE SET owner = excluded.owner, revision = excluded.revision,"
+						 " changed_ms = excluded.changed_ms, sealed = excluded.sealed",
+	[QUERY_GET_SECRET] = "SELECT " SECRET_COLUMNS " FROM secrets WHERE kind = ?1 AND namespace = ?2 AND name = ?3",
+	[QUERY_DELETE_SECRET] = "DELETE FROM secrets WHERE kind = ?1 AND namespace = ?2 AND name = ?3",
+	[QUERY_DELETE_SECRETS_OF] = "DELETE FROM secrets WHERE owner = ?1",
+	[QUERY_EACH_SECRET] =
+		"SELECT " SECRET_COLUMNS " FROM secrets WHERE kind = ?1 AND namespace = coalesce(?2, namespace)"
+		" ORDER BY namespace, name",
+	/* Above those of machines too: the secret that had the highest one may have been deleted. */
+	[QUERY_NEXT_SECRET_REVISION] = "SELECT (SELECT count(*) FROM secrets), 1 + max("
+								   "(SELECT coalesce(max(revision), 0) FROM secrets),"
+								   "(SELECT coalesce(max(secrets_revision), 0) FROM machines))",
 };
 
 /*

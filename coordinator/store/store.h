@@ -64,8 +64,9 @@ typedef struct MachineRecord
 	uint64_t last_wake_us; /* how long it took, microseconds from knock to thawed */
 	char woken_by[128];
 	unsigned restarts;
-	bool delete_wanted; /* deletion has begun and must be ended */
-	char image_id[80];	/* digest that it runs, "sha256:…" */
+	bool delete_wanted;		   /* deletion has begun and must be ended */
+	char image_id[80];		   /* digest that it runs, "sha256:…" */
+	uint64_t secrets_revision; /* no secret or value was changed later than this when it was started */
 } MachineRecord;
 
 /* -ENOENT when there is no such app; -EEXIST when another machine has the index. */

@@ -32,6 +32,7 @@ put_machine(Store *store, const MachineRecord *record, bool durably, Error *err)
 	store_bind_number(statement, 14, record->restarts);
 	store_bind_number(statement, 15, record->delete_wanted);
 	store_bind_text(statement, 16, record->image_id);
+	store_bind_number(statement, 17, record->secrets_revision);
 	return durably ? store_run_durably(store, statement, record->name, err)
 				   : store_run(store, statement, record->name, err);
 }
@@ -69,7 +70,8 @@ read_machine(sqlite3_stmt *row, MachineRecord *ret_record)
 		!store_column_number(row, 11, INT64_MAX, &record.last_wake_us) ||
 		!store_column_text(row, 12, record.woken_by, sizeof(record.woken_by)) ||
 		!store_column_number(row, 13, UINT_MAX, &restarts) || !store_column_number(row, 14, 1, &delete_wanted) ||
-		!store_column_text(row, 15, record.image_id, sizeof(record.image_id)))
+		!store_column_text(row, 15, record.image_id, sizeof(record.image_id)) ||
+		!store_column_number(row, 16, INT64_MAX, &record.secrets_revision))
 		return false;
 	record.index = (unsigned) index;
 	record.pid = (pid_t) pid;

@@ -15,6 +15,7 @@
 
 #include "base/text.h"
 #include "engine/engine.h"
+#include "fake_secrets.h"
 
 typedef struct Deployed
 {
@@ -672,6 +673,7 @@ fake_engine_end(Engine *engine)
 	free(engine->deployed);
 	engine->deployed = NULL;
 	engine->deployed_count = engine->deployed_capacity = 0;
+	fake_secrets_end();
 }
 
 #endif
