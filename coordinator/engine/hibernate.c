@@ -66,7 +66,7 @@ snapshot_plan_fill(const Machine *machine, SnapshotPlan *plan)
 	size_t count = machine->spec.volume_count;
 	size_t data_count = 0;
 
-	*plan = (SnapshotPlan){.mounts = memory_allocate((count + 3) * sizeof(*plan->mounts)),
+	*plan = (SnapshotPlan){.mounts = memory_allocate((count + 4) * sizeof(*plan->mounts)),
 						   .volumes = memory_allocate((count + 1) * sizeof(*plan->volumes)),
 						   .data = memory_allocate((count + 1) * sizeof(*plan->data))};
 	for (size_t i = 0; i < count; i++)
@@ -81,9 +81,11 @@ snapshot_plan_fill(const Machine *machine, SnapshotPlan *plan)
 		if (volume != NULL && volume->spec.mode == VOLUME_WRITEABLE)
 			plan->data[data_count++] = plan->volumes[i].data_path;
 	}
-	plan->mounts[count] = (SnapshotMount){.target = "/run/lttle", .source = machine->paths.run_directory};
-	plan->mounts[count + 1] = (SnapshotMount){.target = "/run/lttle.log", .source = machine->paths.log};
-	plan->mounts[count + 2] = (SnapshotMount){.target = SHM_TARGET, .source = machine->paths.shm};
+	plan->mounts[count++] = (SnapshotMount){.target = "/run/lttle", .source = machine->paths.run_directory};
+	if (machine_is_root_inside(machine))
+		plan->mounts[count++] = (SnapshotMount){.target = ACTIVITY_TARGET, .source = machine->paths.activity};
+	plan->mounts[count++] = (SnapshotMount){.target = "/run/lttle.log", .source = machine->paths.log};
+	plan->mounts[count++] = (SnapshotMount){.target = SHM_TARGET, .source = machine->paths.shm};
 	plan->spec = (SnapshotSpec){.criu = machine->engine->criu,
 								.criu_version = machine->engine->criu_version,
 								.directory = machine->paths.snapshot,
@@ -92,11 +94,9 @@ snapshot_plan_fill(const Machine *machine, SnapshotPlan *plan)
 								.network_path = machine->network.pin_path,
 								.root = machine->rootfs.merged,
 								.mounts = plan->mounts,
-								.mount_count = count + 3,
+								.mount_count = count,
 								.data_paths = plan->data,
 								.data_count = data_count,
-								.uid = machine->image_config.uid,
-								.gid = machine->image_config.gid,
 								.machine_pid = machine->process.pid};
 }
 

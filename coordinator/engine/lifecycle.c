@@ -148,10 +148,16 @@ create_arguments(const Machine *machine)
 	return arguments;
 }
 
+bool
+machine_is_root_inside(const Machine *machine)
+{
+	return machine->image_config.uid == 0;
+}
+
 static int
 create_launch(const Machine *machine, pid_t *ret_pid, Error *err)
 {
-	LaunchMount *mounts = memory_allocate((machine->spec.volume_count + 2) * sizeof(*mounts));
+	LaunchMount *mounts = memory_allocate((machine->spec.volume_count + 3) * sizeof(*mounts));
 	HostVolume *volumes = memory_allocate((machine->spec.volume_count + 1) * sizeof(*volumes));
 	_cleanup_text_ Text resolv_conf = {0};
 	LaunchSpec spec = {.cgroups = machine->engine->cgroups,
@@ -191,6 +197,11 @@ create_launch(const Machine *machine, pid_t *ret_pid, Error *err)
 									  .read_only = volume != NULL && volume->spec.mode == VOLUME_READ_ONLY};
 	}
 	mounts[machine->spec.volume_count + 1] = (LaunchMount){.source = machine->paths.shm, .target = SHM_TARGET};
+	if (machine_is_root_inside(machine))
+	{
+		mounts[0].read_only = true;
+		mounts[spec.mount_count++] = (LaunchMount){.source = machine->paths.activity, .target = ACTIVITY_TARGET};
+	}
 	return launch_machine(&spec, ret_pid, err);
 }
 
@@ -305,7 +316,8 @@ machine_created(void *context, int result, const void *output, const Error *err)
 }
 
 /* The run directory is the coordinator's: the machine may write the activity page and connect to the socket, no more,
- * so that it cannot plant links for the coordinator to follow. */
+ * so that it cannot plant links for the coordinator to follow. Modes see to that, and where its user is root, who minds
+ * no modes, a read-only mount. */
 int
 machine_open_flash(Machine *machine, Error *err)
 {

@@ -52,6 +52,8 @@ struct event;
 /* How often the ports of a regular machine that boots are looked at. */
 #define BOOT_LOOK_MS 100
 
+#define ACTIVITY_TARGET "/run/lttle/activity" /* in the machine */
+
 typedef struct MachinePaths
 {
 	char directory[400];	 /* <state>/machines/<namespace>/<name> */
@@ -309,7 +311,8 @@ bool machine_can_be_woken(Machine *machine);
 ActivityVerdict machine_observe(Machine *machine);
 
 /* plain.c */
-bool machine_is_plain(const Machine *machine); /* nothing in it has ever spoken to us */
+bool machine_is_root_inside(const Machine *machine); /* its image's user is root: see launch_confine.h */
+bool machine_is_plain(const Machine *machine);		 /* nothing in it has ever spoken to us */
 /* What later looks are compared with: when it becomes ready, and after a wake. */
 void machine_begin_plain_looks(Machine *machine);
 /* silent_ms: since data last moved on an open connection. */

@@ -30,6 +30,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "host/criu_owner.h"
 #include "host/snapshot.h"
 
 #define VERSION_TIMEOUT_MS	  10000
@@ -159,10 +160,17 @@ has_capability(unsigned number)
 static int
 become_related(const CriuRun *run, Error *err)
 {
+	uid_t uid = 0;
+	gid_t gid = 0;
+	int result;
+
 	if (has_capability(CAP_SYS_RESOURCE))
 		return 0;
-	if (setresgid(run->gid, (gid_t) -1, (gid_t) -1) < 0 || setresuid(run->uid, (uid_t) -1, (uid_t) -1) < 0)
-		return error_set_errno(err, errno, "take the real user %u", (unsigned) run->uid);
+	result = criu_find_owner(run->cgroups, run->cgroup, &uid, &gid, err);
+	if (result < 0)
+		return result;
+	if (setresgid(gid, (gid_t) -1, (gid_t) -1) < 0 || setresuid(uid, (uid_t) -1, (uid_t) -1) < 0)
+		return error_set_errno(err, errno, "take the real user %u", (unsigned) uid);
 	return 0;
 }
 
@@ -208,7 +216,7 @@ prepare(const CriuRun *run, Error *err)
 		result = inherit_network(run->network_path, err);
 	if (result == 0 && run->root != NULL)
 		result = bind_root(run->root, err);
-	if (result == 0 && run->cgroup != NULL)
+	if (result == 0 && !run->is_dump)
 		result = cgroup_attach(run->cgroups, run->cgroup, 0, err);
 	if (result == 0 && run->is_dump)
 		result = become_related(run, err);

@@ -28,14 +28,12 @@ typedef struct CriuRun
 	const char *const *arguments; /* after the program's name; NULL-terminated */
 	const char *log_path;		  /* what --log-file makes of it; only read here */
 	uint64_t timeout_ms;		  /* > 0 */
-	/* A dump: the machine's user, whose processes CRIU must be allowed to ask for their limits. */
 	bool is_dump;
 	const char *mark_path; /* a file that is there while CRIU has the processes in hand, or was killed then */
-	uid_t uid;
-	gid_t gid;
-	/* A restore: what CRIU joins, binds and inherits first. */
+	/* The machine's group. A restore joins it first; for a dump its processes are asked whose they are. */
 	const CgroupHierarchy *cgroups;
 	const char *cgroup;
+	/* A restore: what CRIU binds and inherits first. */
 	const char *root;
 	const char *network_path;
 } CriuRun;

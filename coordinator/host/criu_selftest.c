@@ -189,8 +189,6 @@ dump_and_restore(const Trial *trial, pid_t pid, Error *err)
 							   .root = trial->root.merged,
 							   .mounts = mounts,
 							   .mount_count = trial->has_usr ? 3 : 2,
-							   .uid = TEST_UID,
-							   .gid = TEST_UID,
 							   .machine_pid = pid};
 	SnapshotManifest manifest = {.reason = "self test"};
 	uint64_t count = 0;

@@ -23,8 +23,9 @@ typedef struct Confinement
 int launch_set_limits(Error *err) MUST_CHECK;
 
 /*
- * Capabilities (bounding and ambient set too), user, groups, no_new_privs, seccomp filter. A death signal
- * (PR_SET_PDEATHSIG) is lost by it.
+ * Capabilities (bounding and ambient set too), user, groups, no_new_privs, seccomp filter. A uid of 0 keeps the few
+ * capabilities by which the programs of an image own their files and become other users; any other uid keeps none. A
+ * death signal (PR_SET_PDEATHSIG) is lost by it.
  */
 int launch_confine(const Confinement *confinement, Error *err) MUST_CHECK;
 

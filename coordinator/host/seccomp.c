@@ -68,7 +68,7 @@ static const char *const allowed[] = {
 	/* time */
 	"clock_getres", "clock_gettime", "clock_nanosleep", "getitimer", "gettimeofday", "nanosleep", "setitimer",
 	"time", "timer_create", "timer_delete", "timer_getoverrun", "timer_gettime", "timer_settime", "times",
-	/* identity: without capabilities these only give things up */
+	/* identity: without capabilities these only give things up; with root's few they lead to any user of the machine */
 	"capget", "capset", "getegid", "geteuid", "getgid", "getgroups", "getresgid", "getresuid", "getuid", "setfsgid",
 	"setfsuid", "setgid", "setgroups", "setregid", "setresgid", "setresuid", "setreuid", "setuid",
 	/* further restrictions that a program puts on itself */

@@ -238,8 +238,8 @@ run_dump(const SnapshotSpec *spec, Error *err)
 				   .timeout_ms = dump_timeout_ms(spec),
 				   .is_dump = true,
 				   .mark_path = mark,
-				   .uid = spec->uid,
-				   .gid = spec->gid};
+				   .cgroups = spec->cgroups,
+				   .cgroup = spec->cgroup};
 	int result = add_dump_arguments(spec, &arguments, err);
 
 	return result == 0 ? criu_run(&run, err) : result;

@@ -41,8 +41,6 @@ typedef struct SnapshotSpec
 	size_t mount_count;
 	const char *const *data_paths; /* directories of the volumes that belong to the fingerprint */
 	size_t data_count;
-	uid_t uid;
-	gid_t gid;
 	pid_t machine_pid; /* dump only */
 	Steps *steps;	   /* NULL, or where dump and restore note how long their steps took */
 } SnapshotSpec;

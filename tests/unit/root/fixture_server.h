@@ -286,9 +286,7 @@ server_fill_specs(void)
 								 .mounts = s->snapshot_mounts,
 								 .mount_count = 4,
 								 .data_paths = s->data_paths,
-								 .data_count = 1,
-								 .uid = s->config.uid,
-								 .gid = s->config.gid};
+								 .data_count = 1};
 }
 
 static inline int

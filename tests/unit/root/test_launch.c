@@ -29,23 +29,41 @@ test_identity(void **state)
 						  "pid 1\npostgresql\nvalue\n1\n0022\n/\n");
 }
 
-/* An image whose user is root: still no capability, and nothing of the host to write to. */
+/* An image whose user is root: what it needs for its own files and users, and nothing of the host to write to. */
 static void
-test_root_inside_is_nobody(void **state)
+test_root_inside_has_next_to_nothing(void **state)
 {
 	(void) state;
 	machine.spec.uid = 0;
 	machine.spec.gid = 0;
 	assert_machine_prints(
-		"grep -E '^Cap' /proc/self/status; id -u; "
+		"grep -E '^(Cap|NoNew)' /proc/self/status; id -u; "
 		"echo x 2>/dev/null >/proc/sys/kernel/core_pattern || echo refused; "
 		"echo x 2>/dev/null >/proc/sysrq-trigger || echo refused; "
 		"mknod /tmp/n b 7 0 2>/dev/null || echo refused; chroot / true 2>/dev/null || echo refused; "
+		"touch /run/lttle/new 2>/dev/null || echo refused; chmod 777 /run/lttle 2>/dev/null || echo refused; "
+		"touch /dev/new 2>/dev/null || echo refused; echo -1000 2>/dev/null >/proc/self/oom_score_adj || echo refused; "
 		"for f in kcore keys kmsg timer_list kpageflags interrupts; do [ ! -e /proc/$f ] || cat /proc/$f; "
 		"done; ls -A /proc/scsi /proc/acpi 2>/dev/null | grep -v :; true",
-		"CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n"
-		"CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\n"
-		"0\nrefused\nrefused\nrefused\nrefused\n");
+		"CapInh:\t0000000000000000\nCapPrm:\t00000000000004fb\nCapEff:\t00000000000004fb\n"
+		"CapBnd:\t00000000000004fb\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\n"
+		"0\nrefused\nrefused\nrefused\nrefused\nrefused\nrefused\nrefused\nrefused\n");
+}
+
+/* As entrypoints do: it prepares files for another user and becomes that user, from whom no way leads back. */
+static void
+test_root_inside_becomes_another_user(void **state)
+{
+	(void) state;
+	machine.spec.uid = 0;
+	machine.spec.gid = 0;
+	assert_machine_prints(
+		"install -d -m 0700 -o 4321 -g 4322 /tmp/own; touch /tmp/own/file; chown 4321:4322 /tmp/own/file; "
+		"stat -c '%u %g' /tmp/own/file; cp /usr/bin/id /tmp/own/id; chmod 4755 /tmp/own/id; chmod 755 /tmp/own; "
+		"sleep 1000 & setpriv --reuid=4321 --regid=4322 --clear-groups sh -c 'id -u; id -g; /tmp/own/id -u; "
+		"grep -E \"^Cap(Prm|Eff)\" /proc/self/status; kill $0 2>/dev/null || echo refused; "
+		"echo x 2>/dev/null >/etc/new || echo refused' $!; kill $!",
+		"4321 4322\n4321\n4322\n4321\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nrefused\nrefused\n");
 }
 
 static void
@@ -401,6 +419,7 @@ probe_main(void)
 	probe("socket-inet6", socket(AF_INET6, SOCK_STREAM, 0));
 	probe("socket-netlink", socket(AF_NETLINK, SOCK_RAW, 0));
 	probe("socket-vsock", socket(AF_VSOCK, SOCK_STREAM, 0));
+	probe("socket-raw", socket(AF_INET, SOCK_RAW, 1 /* IPPROTO_ICMP */));
 	probe("socket-packet", socket(AF_PACKET, SOCK_RAW, 0));
 	probe("socket-alg", socket(AF_ALG, SOCK_SEQPACKET, 0));
 	/* the upper half of the argument is not what the kernel looks at */
@@ -411,14 +430,13 @@ probe_main(void)
 }
 
 static void
-test_system_calls(void **state)
+assert_system_calls(void)
 {
 	const char *const argv[] = {"/probe", "--probe", NULL};
 	char *log;
 	Error err = {0};
 	int status;
 
-	(void) state;
 	machine.mount_count = 3;
 	check(machine_start(argv, &err), &err);
 	status = machine_wait();
@@ -433,9 +451,25 @@ test_system_calls(void **state)
 			 "keyctl EPERM\nadd_key EPERM\nio_uring EPERM\nperf_event_open EPERM\nuserfaultfd EPERM\n"
 			 "reboot EPERM\nsethostname EPERM\nchroot EPERM\nopen_by_handle_at EPERM\nclone-user EPERM\n"
 			 "clone3 ENOSYS\nunknown ENOSYS\npersonality ENOSYS\nsocket-unix ok\nsocket-inet6 ok\n"
-			 "socket-netlink ok\nsocket-vsock EAFNOSUPPORT\nsocket-packet EAFNOSUPPORT\n"
+			 "socket-netlink ok\nsocket-vsock EAFNOSUPPORT\nsocket-raw EPERM\nsocket-packet EAFNOSUPPORT\n"
 			 "socket-alg EAFNOSUPPORT\nsocket-vsock-high EAFNOSUPPORT\nsocket-mptcp EPROTONOSUPPORT\nfork ok\n");
 	free(log);
+}
+
+static void
+test_system_calls(void **state)
+{
+	(void) state;
+	assert_system_calls();
+}
+
+static void
+test_system_calls_of_root(void **state)
+{
+	(void) state;
+	machine.spec.uid = 0;
+	machine.spec.gid = 0;
+	assert_system_calls();
 }
 
 #define with_machine(test) cmocka_unit_test_setup_teardown(test, machine_set_up, machine_tear_down)
@@ -445,7 +479,8 @@ main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
 		with_machine(test_identity),
-		with_machine(test_root_inside_is_nobody),
+		with_machine(test_root_inside_has_next_to_nothing),
+		with_machine(test_root_inside_becomes_another_user),
 		with_machine(test_network),
 		with_machine(test_file_systems),
 		with_machine(test_mount_flags),
@@ -465,6 +500,7 @@ main(int argc, char *argv[])
 		with_machine(test_machine_outlives_its_launcher),
 		with_machine(test_first_process_takes_all_along),
 		with_machine(test_system_calls),
+		with_machine(test_system_calls_of_root),
 	};
 
 	if (argc > 1 && strcmp(argv[1], "--probe") == 0)

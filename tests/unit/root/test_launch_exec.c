@@ -38,8 +38,8 @@ exec_spec(const char *const argv[], int in, int out, int complaint)
 		.machine_pid = machine.pid,
 		.argv = argv,
 		.environment = machine_environment,
-		.uid = MACHINE_UID,
-		.gid = MACHINE_GID,
+		.uid = machine.spec.uid,
+		.gid = machine.spec.gid,
 		.stdin_fd = in,
 		.stdout_fd = out,
 		.stderr_fd = complaint,
@@ -150,6 +150,22 @@ test_restrictions(void **state)
 			   "ls /proc/self/fd | wc -l; unshare -U true 2>/dev/null || echo refused",
 			   &result);
 	assert_string_equal(result.output, "postgresql\nsleep\nvalue\nsame\nsame\nsame\nsame\nsame\n4\nrefused\n");
+}
+
+/* In a machine whose image's user is root: the few capabilities of its first process, and not the coordinator's. */
+static void
+test_restrictions_of_root(void **state)
+{
+	Result result;
+
+	(void) state;
+	machine.spec.uid = 0;
+	machine.spec.gid = 0;
+	run_script("grep -E '^(Uid|Cap...|NoNewPrivs|Seccomp):' /proc/self/status", &result);
+	assert_string_equal(result.output, "Uid:\t0\t0\t0\t0\n"
+									   "CapInh:\t0000000000000000\nCapPrm:\t00000000000004fb\n"
+									   "CapEff:\t00000000000004fb\nCapBnd:\t00000000000004fb\n"
+									   "CapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n");
 }
 
 static void
@@ -438,6 +454,7 @@ main(void)
 		with_machine(test_exit_statuses),
 		with_machine(test_death_by_signal_is_passed_on),
 		with_machine(test_restrictions),
+		with_machine(test_restrictions_of_root),
 		with_machine(test_streams),
 		with_machine(test_control_group),
 		with_machine(test_killing_it_ends_the_program),
