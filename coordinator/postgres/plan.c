@@ -110,8 +110,9 @@ planner_drops_user(const Planner *planner, const char *name)
 bool
 planner_drops_database(const Planner *planner, const char *name)
 {
+	/* The one that we are connected to is needed again. */
 	return planner->request->drop_databases && accounts_find_database(planner->made, name) != NULL &&
-		   accounts_find_database(planner->wanted, name) == NULL;
+		   accounts_find_database(planner->wanted, name) == NULL && strcmp(name, postgres_database(planner->home)) != 0;
 }
 
 bool

@@ -82,12 +82,6 @@ planner_drop_databases(Planner *planner)
 						   "database \"%s\" is not wanted any more, but keeps its data until it is dropped", name);
 			continue;
 		}
-		if (strcmp(name, postgres_database(planner->home)) == 0)
-		{
-			plan_lines_add(&planner->plan.refusals, "database \"%s\" is the one that the coordinator itself needs",
-						   name);
-			continue;
-		}
 		plan_quote(planner, &sql, "DROP DATABASE IF EXISTS %I WITH (FORCE)", name);
 		plan_step_add(step, &sql)->ends_sessions = memory_duplicate(name);
 	}
