@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "api/frame.h"
@@ -39,35 +38,11 @@ exec_body(const CliInvocation *invocation)
 	return text;
 }
 
-/* The signals that end us, so that the terminal is brought back first, and those that tell about the terminal. */
-static int
-exec_open_signals(sigset_t *ret_before)
-{
-	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGCONT};
-	sigset_t set;
-
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		sigaddset(&set, signals[i]);
-	sigprocmask(SIG_BLOCK, &set, ret_before);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
-/* Dies of the signal, so that whoever waits for us sees it. */
-static int
-exec_die_of(int signal_number, const sigset_t *before)
-{
-	signal(signal_number, SIG_DFL);
-	sigprocmask(SIG_SETMASK, before, NULL);
-	raise(signal_number);
-	return 128 + signal_number;
-}
-
 static int
 exec_relay(const CliInvocation *invocation, HttpStream *stream)
 {
 	sigset_t before;
-	_cleanup_fd_ int signal_fd = exec_open_signals(&before);
+	_cleanup_fd_ int signal_fd = exec_relay_open_signals(&before);
 	bool input = cli_has(invocation, OPTION_INTERACTIVE);
 	bool terminal = cli_has(invocation, OPTION_TERMINAL);
 	const ExecRelaySpec spec = {.stream = stream, .signal_fd = signal_fd, .input = input, .terminal = terminal};
@@ -87,7 +62,7 @@ exec_relay(const CliInvocation *invocation, HttpStream *stream)
 	terminal_restore();
 	if (result < 0)
 		return api_report_connection(&error);
-	return end == EXEC_RELAY_EXITED ? value : exec_die_of(value, &before);
+	return end == EXEC_RELAY_EXITED ? value : exec_relay_die_of(value, &before);
 }
 
 int

@@ -31,6 +31,13 @@ const CliOption cli_options[OPTION_COUNT] = {
 	{OPTION_VARIABLE,    'v', "var",         NULL, "NAME=VALUE", "the value of ${{ var.NAME }}; may be given several times"},
 	{OPTION_VARS,        0,   "vars",        NULL, "FILE",     "a file of such lines"},
 	{OPTION_ENV,         0,   "env",         NULL, "FILE",     "a file of lines NAME=VALUE for ${{ env.NAME }}; else it is the client's environment"},
+	{OPTION_OUTPUT,      'o', "output",      NULL, "FILE",     "the file that is written, or a directory for one with the time in its name (without it: the current one)"},
+	{OPTION_FORMAT,      0,   "format",      NULL, "FORMAT",   "custom, which pg_restore reads, or plain, which is SQL (without it: custom)"},
+	{OPTION_DATABASE,    0,   "database",    NULL, "NAME",     "the database (without it: the one that the server was made with)"},
+	{OPTION_CLEAN,       0,   "clean",       NULL, NULL,       "drop first what the backup holds"},
+	{OPTION_NO_OWNER,    0,   "no-owner",    NULL, NULL,       "leave out who owned what and who could do what, for users that are not there"},
+	{OPTION_KEEP,        0,   "keep",        NULL, "N",        "remove all but the newest N backups of this database from the directory"},
+	{OPTION_KEEP_FOR,    0,   "keep-for",    NULL, "AGE",      "remove those that are older, such as 30d; the newest always stays"},
 };
 
 #define NS   OPTION_BIT(OPTION_NAMESPACE)
@@ -129,6 +136,20 @@ const CliCommand cli_commands[] = {
 	{"values", "rm", "delete", "NAME", 1, 1, false, NS | YES, "values", run_secret_remove, "Remove a value",
 	 "Refused while a machine uses it."},
 
+	{"postgres", "backup", NULL, "NAME", 1, 1, false,
+	 NS | JSON | OPTION_BIT(OPTION_OUTPUT) | OPTION_BIT(OPTION_FORMAT) | OPTION_BIT(OPTION_DATABASE) | OPTION_BIT(OPTION_KEEP) |
+		 OPTION_BIT(OPTION_KEEP_FOR),
+	 "machines", run_postgres_backup, "Write a database into a file",
+	 "pg_dump runs beside the server, which is woken, kept awake meanwhile, and sleeps again by its own rules. The file gets its\n"
+	 "name when it is whole, on disk and checked; whatever fails before leaves nothing. Only its owner may read it. Users are not\n"
+	 "in it: they are the server's, not the database's."},
+	{"postgres", "restore", NULL, "NAME FILE", 2, 2, false,
+	 NS | JSON | YES | OPTION_BIT(OPTION_DATABASE) | OPTION_BIT(OPTION_CLEAN) | OPTION_BIT(OPTION_NO_OWNER), "machines",
+	 run_postgres_restore, "Read a file of backup or pg_dump into a database",
+	 "The custom format, or SQL; which one is seen. The file is read through before anything changes, and all of it is one\n"
+	 "transaction: what fails leaves the database as it was. What the database has already is an error, unless --clean says\n"
+	 "otherwise."},
+
 	{NULL, "query", NULL, "[KEY=VALUE…]", 0, 32, false, JSON,
 	 "kind= kind=app kind=machine kind=service kind=volume kind=image namespace= name= tag= phase=", run_query,
 	 "List resources of all kinds, filtered",
@@ -170,6 +191,7 @@ const CliGroup cli_groups[] = {
 	{"volume", "Volumes: data that outlives machines"},
 	{"image", "Images that machines are made of"},
 	{"namespace", "Namespaces: what belongs together"},
+	{"postgres", "PostgreSQL: servers, and what is in them"},
 	{"secrets", "Secrets of namespaces, kept encrypted, for machines to use"},
 	{"values", "Values of namespaces: what isn't secret and files need not hold"},
 };

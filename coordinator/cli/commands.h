@@ -43,6 +43,9 @@ int run_secret_get(const CliInvocation *invocation);
 int run_secret_list(const CliInvocation *invocation);
 int run_secret_remove(const CliInvocation *invocation);
 
+int run_postgres_backup(const CliInvocation *invocation);
+int run_postgres_restore(const CliInvocation *invocation);
+
 int run_query(const CliInvocation *invocation);
 int run_drain(const CliInvocation *invocation);
 int run_events(const CliInvocation *invocation);

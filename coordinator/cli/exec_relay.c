@@ -73,9 +73,13 @@ relay_send(Relay *relay)
 static int
 relay_read_input(Relay *relay)
 {
+	const ExecRelayEnds *ends = relay->spec->ends;
 	char bytes[PIECE_BYTES];
-	ssize_t got = read(STDIN_FILENO, bytes, sizeof(bytes));
+	ssize_t got = ends == NULL ? read(STDIN_FILENO, bytes, sizeof(bytes))
+							   : ends->read(ends->context, bytes, sizeof(bytes), relay->err);
 
+	if (got < 0 && ends != NULL)
+		return (int) got;
 	if (got < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
 	if (got > 0)
@@ -114,14 +118,23 @@ write_all(int fd, const uint8_t *bytes, size_t size, Error *err)
 }
 
 static int
+relay_write(Relay *relay, int fd, const uint8_t *bytes, size_t size)
+{
+	const ExecRelayEnds *ends = relay->spec->ends;
+
+	return ends == NULL ? write_all(fd, bytes, size, relay->err)
+						: ends->write(ends->context, fd, bytes, size, relay->err);
+}
+
+static int
 relay_take_frame(Relay *relay, const FrameHeader *header, const uint8_t *payload)
 {
 	switch (header->type)
 	{
 		case FRAME_STDOUT:
-			return write_all(STDOUT_FILENO, payload, header->payload_bytes, relay->err);
+			return relay_write(relay, STDOUT_FILENO, payload, header->payload_bytes);
 		case FRAME_STDERR:
-			return write_all(STDERR_FILENO, payload, header->payload_bytes, relay->err);
+			return relay_write(relay, STDERR_FILENO, payload, header->payload_bytes);
 		case FRAME_EXIT:
 			relay->over = true;
 			relay->end = EXEC_RELAY_EXITED;
@@ -206,6 +219,7 @@ static int
 relay_turn(Relay *relay)
 {
 	bool sending;
+	int input_fd = relay->spec->ends == NULL ? STDIN_FILENO : relay->spec->ends->input_fd;
 	struct pollfd fds[3];
 	int result = 0;
 
@@ -214,7 +228,7 @@ relay_turn(Relay *relay)
 	sending = relay_is_sending(relay);
 	fds[0] = (struct pollfd){.fd = relay->socket_fd, .events = (short) (POLLIN | (sending ? POLLOUT : 0))};
 	fds[1] = (struct pollfd){.fd = relay->spec->signal_fd, .events = POLLIN};
-	fds[2] = (struct pollfd){.fd = relay->input_open && !sending ? STDIN_FILENO : -1, .events = POLLIN};
+	fds[2] = (struct pollfd){.fd = relay->input_open && !sending ? input_fd : -1, .events = POLLIN};
 
 	if (poll(fds, 3, -1) < 0)
 		return errno == EINTR ? 0 : error_set_errno(relay->err, errno, "poll");
@@ -246,4 +260,26 @@ exec_relay_run(const ExecRelaySpec *spec, ExecRelayEnd *ret_end, int *ret_value,
 	*ret_end = relay.end;
 	*ret_value = relay.value;
 	return 0;
+}
+
+int
+exec_relay_open_signals(sigset_t *ret_before)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGCONT};
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaddset(&set, signals[i]);
+	sigprocmask(SIG_BLOCK, &set, ret_before);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int
+exec_relay_die_of(int signal_number, const sigset_t *before)
+{
+	signal(signal_number, SIG_DFL);
+	sigprocmask(SIG_SETMASK, before, NULL);
+	raise(signal_number);
+	return 128 + signal_number;
 }

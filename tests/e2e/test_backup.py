@@ -2,7 +2,11 @@
 
 import gzip
 import os
+import pty
+import signal
+import stat
 import subprocess
+import time
 
 import pytest
 
@@ -104,3 +108,241 @@ def test_scripts_that_are_not_there_are_told_before_anything_changes(host, tmp_p
         done = deploy_with(host, tmp_path, "never", scripts, check=False)
         assert done.returncode == 1 and complaint in done.stderr, done.stderr
     assert "never" not in [m["name"] for m in host.json("machine", "list", "--ns", NAMESPACE)]
+
+
+# ---- backups ----
+
+
+@pytest.fixture(scope="module")
+def server(host):
+    """One that is asleep, with something in it."""
+    server = harness.Database(host, "server", namespace=NAMESPACE)
+    server.query(
+        "create table items (id serial primary key, what text, noise text); create index on items (what);"
+        "insert into items (what, noise) select 'item ' || i, md5(random()::text) from generate_series(1, 4000) i;"
+        "create view few as select * from items where id < 10;"
+        "comment on table items is 'Übung \"quoted\"'"
+    )
+    server.query('create database "odd name; --"')
+    server.sum = lambda: server.query("select count(*), md5(string_agg(id || what || noise, ',' order by id)) from items")[0]
+    server.whole = server.sum()
+    yield server
+
+
+def backup(host, *arguments, **more):
+    return host.cli("postgres", "backup", "--ns", NAMESPACE, "server", *arguments, **more)
+
+
+def restore(host, *arguments, **more):
+    return host.cli("postgres", "restore", "--ns", NAMESPACE, "server", *arguments, **more)
+
+
+def listing(directory):
+    return sorted(os.listdir(directory))
+
+
+@pytest.mark.parametrize("form", ["custom", "plain"])
+def test_a_backup_wakes_is_whole_and_comes_back(host, server, tmp_path, form):
+    server.wait("suspended")
+    path = tmp_path / f"b.{form}"
+    path.write_text("an older one")
+    told = host.json("postgres", "backup", "--ns", NAMESPACE, "server", "-o", path, "--format", form)
+    assert (told["file"], told["format"], told["bytes"]) == (str(path), form, path.stat().st_size)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and listing(tmp_path) == [path.name]
+    if form == "custom":
+        listed = subprocess.run(["grep", "-aq", "PGDMP", path], check=False)
+        assert listed.returncode == 0
+    else:
+        assert "CREATE TABLE public.items" in path.read_text()
+    server.wait("suspended")
+
+    # Into a database that has all of it already: nothing changes.
+    done = restore(host, path, check=False)
+    assert done.returncode == 1 and "everything is as it was" in done.stderr, done.stderr
+    assert 'relation "items" already exists' in done.stderr
+    assert server.sum() == server.whole
+    server.query("drop table items cascade")
+    assert "Restored backups/server" in restore(host, path).stdout
+    assert server.sum() == server.whole
+    assert server.query("select obj_description('items'::regclass), count(*) from few") == [('Übung "quoted"', 9)]
+    server.wait("suspended")
+
+
+def test_clean_takes_the_place_of_what_is_there(host, server, tmp_path):
+    backup(host, "-o", tmp_path / "b")
+    server.query("update items set what = 'changed'")
+    assert server.sum() != server.whole
+    done = restore(host, "--clean", tmp_path / "b", check=False)
+    assert done.returncode != 0 and "-y goes on" in done.stderr, done.stderr
+    restore(host, "--clean", "-y", tmp_path / "b")
+    assert server.sum() == server.whole
+
+
+def test_a_database_by_an_odd_name(host, server, tmp_path):
+    odd = "odd name; --"
+    backup(host, "-o", tmp_path, "--database", "db")
+    (path,) = tmp_path.iterdir()
+    assert path.name.startswith(f"{NAMESPACE}.server.db-") and path.suffix == ".dump"
+    restore(host, "--database", odd, path)
+    with server.connect(dbname=odd) as connection, connection.cursor() as cursor:
+        cursor.execute("select count(*) from items")
+        assert cursor.fetchall() == [(4000,)]
+    connection.close()
+    done = backup(host, "-o", tmp_path / "never", "--database", "nowhere", check=False)
+    assert done.returncode == 1 and 'database "nowhere" does not exist' in done.stderr
+    assert listing(tmp_path) == [path.name]
+
+
+def test_a_disk_that_is_full(host, server, tmp_path):
+    script = (
+        'mount -t tmpfs -o size=64k full "$1" && echo old >"$1/b" && shift && "$@"; status=$?; '
+        'echo "left: $(ls -A "$0") $(cat "$0/b")"; exit $status'
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, tmp_path, tmp_path, harness.LTTLE, "--socket", host.socket, "postgres",
+         "backup", "--ns", NAMESPACE, "server", "-o", tmp_path / "b"],
+        capture_output=True, text=True, timeout=120,
+    )
+    assert done.returncode == 1 and f"{tmp_path}/b: No space left on device" in done.stderr, done.stderr
+    assert done.stdout.strip() == "left: b old"
+    server.wait("suspended")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_client_that_is_ended_leaves_nothing(host, server, tmp_path, number):
+    holder = server.connect()
+    holder.autocommit = False
+    with holder.cursor() as cursor:
+        cursor.execute("lock table items")
+    client = subprocess.Popen(
+        [harness.LTTLE, "--socket", host.socket, "postgres", "backup", "--ns", NAMESPACE, "server", "-o", tmp_path / "b"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    dumps = "select count(*) from pg_stat_activity where application_name in ('pg_dump', 'lttle')"
+    wait_until("pg_dump to wait", lambda: server.query(dumps + " and wait_event_type = 'Lock'") == [(1,)])
+    client.send_signal(number)
+    _, errors = client.communicate(timeout=60)
+    assert client.returncode == -number, errors
+    assert listing(tmp_path) == []
+    wait_until("pg_dump to have gone", lambda: server.query(dumps) == [(0,)])
+    holder.close()
+    server.wait("suspended")
+
+
+def test_progress_on_a_terminal(host, server, tmp_path):
+    master, slave = pty.openpty()
+    done = subprocess.run(
+        [harness.LTTLE, "--socket", host.socket, "postgres", "backup", "--ns", NAMESPACE, "server", "-o", tmp_path / "b"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=slave, env={**os.environ, "TERM": "xterm"}, timeout=120,
+    )
+    os.close(slave)
+    shown = os.read(master, 65536).decode()
+    os.close(master)
+    assert done.returncode == 0, shown
+    assert f"Backing up {NAMESPACE}/server" in shown and shown.endswith("\r\x1b[K")
+
+
+# ---- what is damaged ----
+
+
+def damage_end(data):
+    return data[: len(data) * 2 // 3]
+
+
+def damage_middle(data):
+    at = len(data) // 2
+    return data[:at] + bytes(b ^ 0xFF for b in data[at : at + 64]) + data[at + 64 :]
+
+
+@pytest.mark.parametrize(
+    "form, damage", [("custom", damage_end), ("custom", damage_middle), ("plain", damage_end), ("custom", lambda data: data[:40])]
+)
+def test_a_file_that_is_damaged_changes_nothing(host, server, tmp_path, form, damage):
+    path = tmp_path / "b"
+    backup(host, "-o", path, "--format", form)
+    path.write_bytes(damage(path.read_bytes()))
+    server.query("create table witness as select 1")
+    try:
+        done = restore(host, *(("--clean", "-y") if form == "custom" else ()), path, check=False)
+        assert done.returncode == 1 and f"{path}: is damaged" in done.stderr, done.stderr
+        assert server.sum() == server.whole and server.query("select count(*) from witness") == [(1,)]
+    finally:
+        server.query("drop table witness")
+
+
+def test_files_that_are_no_backup(host, server, tmp_path):
+    packed = tmp_path / "b.sql.gz"
+    packed.write_bytes(gzip.compress(b"select 1;"))
+    (tmp_path / "empty").touch()
+    for path, complaint in (
+        (packed, "is packed; unpack it first: gzip -d"),
+        (tmp_path / "empty", "is empty"),
+        (tmp_path / "nowhere", "No such file or directory"),
+        (tmp_path, "is no file"),
+    ):
+        done = restore(host, path, check=False)
+        assert done.returncode == 1 and f"{path}: {complaint}" in done.stderr, done.stderr
+
+
+def test_sql_is_one_transaction(host, server, tmp_path):
+    path = tmp_path / "own.sql"
+    path.write_text("create table made (id int);\ninsert into made values (1);\ninsert into made values ('x')")
+    done = restore(host, path, check=False)
+    assert done.returncode == 1 and "psql:<stdin>:4: ERROR:  invalid input syntax" in done.stderr, done.stderr
+    assert server.query("select to_regclass('made')") == [(None,)]
+    # No statement is ended by the end of the file, and COPY's data neither: what follows would be data.
+    path.write_text("create table made (id int);\ncopy made from stdin;\n1\n2\n")
+    done = restore(host, path, check=False)
+    assert done.returncode == 1, done.stdout
+    assert server.query("select to_regclass('made')") == [(None,)]
+    path.write_text("create table made (id int);\ninsert into made values (1)")
+    restore(host, path)
+    assert server.query("select id from made") == [(1,)]
+    server.query("drop table made")
+
+
+def test_a_restore_that_is_killed_changes_nothing(host, server, tmp_path):
+    path = tmp_path / "own.sql"
+    path.write_text("create table made ();\nlock table items;\n")
+    holder = server.connect()
+    holder.autocommit = False
+    with holder.cursor() as cursor:
+        cursor.execute("lock table items")
+    client = subprocess.Popen(
+        [harness.LTTLE, "--socket", host.socket, "postgres", "restore", "--ns", NAMESPACE, "server", path],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    restores = "select count(*) from pg_stat_activity where application_name in ('psql', 'lttle')"
+    wait_until("the restore to wait", lambda: server.query(restores + " and wait_event_type = 'Lock'") == [(1,)])
+    client.kill()
+    client.wait(timeout=60)
+    wait_until("it to have gone", lambda: server.query(restores) == [(0,)])
+    holder.close()
+    assert server.query("select to_regclass('made')") == [(None,)]
+
+
+# ---- how many are kept ----
+
+
+def test_the_newest_are_kept(host, server, tmp_path):
+    for name in (
+        f"{NAMESPACE}.server-20250101T000000Z.dump",
+        f"{NAMESPACE}.server-20250102T000000Z.sql",
+        f"{NAMESPACE}.server-20250103T000000Z.dump",
+        f"{NAMESPACE}.server.other-20250101T000000Z.dump",
+        f"{NAMESPACE}.server2-20250101T000000Z.dump",
+        f"{NAMESPACE}.server-20250101T000000Z.dump.note",
+    ):
+        (tmp_path / name).touch()
+    others = {name for name in listing(tmp_path) if not name.endswith(("Z.dump", "Z.sql")) or ".other-" in name or "server2" in name}
+    backup(host, "-o", tmp_path, "--keep", "3")
+    left = set(listing(tmp_path)) - others
+    assert others < set(listing(tmp_path)) and len(left) == 3
+    assert {name for name in left if "-2025010" in name} == {
+        f"{NAMESPACE}.server-20250102T000000Z.sql", f"{NAMESPACE}.server-20250103T000000Z.dump"
+    }
+    backup(host, "-o", tmp_path, "--keep-for", "30d")
+    assert not [name for name in set(listing(tmp_path)) - others if "-2025010" in name]
+    done = backup(host, "-o", tmp_path / "file", "--keep", "3", check=False)
+    assert done.returncode == 2 and "--output must be" in done.stderr
