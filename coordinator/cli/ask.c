@@ -40,10 +40,11 @@ ask_line(const char *question, bool hidden, Text *ret_answer)
 	bool has_answer = false;
 	int c;
 
-	fprintf(stderr, "%s", question);
 	hidden = hidden && tcgetattr(STDIN_FILENO, &ask_original) == 0;
 	if (hidden)
 		hide(before, signals, COUNT);
+	/* Not before: what is typed in answer to it would be seen, and thrown away. */
+	fprintf(stderr, "%s", question);
 	while ((c = getchar()) != EOF && c != '\n')
 	{
 		char byte = (char) c;
