@@ -337,9 +337,12 @@ engine_adopt(Machine *machine)
 	machine->record.pid = 0;
 	if (engine_adopt_sleeping(machine, was))
 		return;
-	/* How it ended while nobody looked is not known. */
+	/* How it ended while nobody looked is not known; what was known is of the run before. */
 	if (fsm_phase_has_process(was))
+	{
+		machine->exit_status = -1;
 		machine_settle_exit(machine);
+	}
 	machine->facts.restart_wanted = !machine->facts.delete_wanted && !machine->facts.stays_down;
 	if (machine_load_image(machine, &error) < 0 && error.code != -ENOENT)
 		log_warning("image cannot be used", "machine", machine->label, "reason", error.message);

@@ -211,7 +211,8 @@ machine_close_gate(Machine *machine, const GatePlan *plan, const SocketSet *list
 					 .keeper = machine->engine->doors,
 					 .host_link = machine->network.host_link,
 					 .plan = plan,
-					 .server_uid = machine->image_config.uid,
+					 .server_uid =
+						 machine_is_root_inside(machine) ? machine->record.server_uid : machine->image_config.uid,
 					 .server_gid = machine->image_config.gid,
 					 .plain = machine_wakes_on_connect(machine),
 					 .knocked = machine_handle_gate_knock,

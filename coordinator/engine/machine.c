@@ -123,7 +123,7 @@ machine_new(Engine *engine, const AppSpec *spec, const MachineRecord *record)
 	machine->record = *record;
 	machine->phase = PHASE_IDLE;
 	machine->process = PIDREF_NONE;
-	machine->exit_status = -1;
+	machine->exit_status = (int) record->ended - 1;
 	machine->frozen_epoll_fd = -1;
 	machine->frozen_events_fd = -1;
 	machine->restart_delay_ms = engine->settings.restart_delay_ms;
@@ -178,6 +178,7 @@ machine_save_with(Machine *machine, int (*put)(Store *, const MachineRecord *, E
 {
 	Error error;
 
+	machine->record.ended = (unsigned) (machine->exit_status + 1);
 	if (put(machine->engine->store, &machine->record, &error) < 0)
 		log_error("state not saved", "machine", machine->label, "reason", error.message);
 }

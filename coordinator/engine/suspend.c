@@ -210,6 +210,8 @@ machine_look(Machine *machine)
 		return;
 	}
 	machine->sessions = report.sessions;
+	if (machine_is_root_inside(machine))
+		machine->record.server_uid = socket_set_listeners_owner(&machine->sockets);
 	if (report.quiet)
 	{
 		machine_dispatch(machine, EVENT_QUIET, NULL);

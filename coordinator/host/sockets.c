@@ -20,8 +20,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/text.h"
 
+#define STATUS_MAX_BYTES	   65536
 #define SOCKETS_MAX_CANDIDATES 1048576u /* descriptors in one machine; more is no server but an attack */
 
 /* A descriptor that is a socket. */
@@ -212,11 +214,15 @@ socket_set_collect(const pid_t *pids, size_t count, SocketSet *ret_set, Error *e
 	for (size_t i = 0; i < candidates.count; i++)
 	{
 		const Candidate *candidate = &candidates.items[i];
-		MachineSocket found = {.pid = candidate->pid, .inode = candidate->inode, .fd = -1};
+		MachineSocket found = {.pid = candidate->pid, .first_pid = candidate->pid, .inode = candidate->inode, .fd = -1};
 		int result;
 
 		if (candidate->inode == last_inode)
+		{
+			if (set.count > 0 && set.sockets[set.count - 1].inode == last_inode)
+				set.sockets[set.count - 1].first_pid = candidate->pid;
 			continue;
+		}
 		result = candidate_duplicate(candidate, &found.fd, err);
 		if (result < 0)
 			return result;
@@ -233,6 +239,33 @@ socket_set_collect(const pid_t *pids, size_t count, SocketSet *ret_set, Error *e
 	}
 	*ret_set = set;
 	set = (SocketSet){0};
+	return 0;
+}
+
+/* The effective one, with which a process makes sockets. */
+static uid_t
+process_owner(pid_t pid)
+{
+	_cleanup_free_ char *path = memory_printf("/proc/%d/status", (int) pid);
+	_cleanup_free_ char *status = NULL;
+	const char *users = file_read(path, STATUS_MAX_BYTES, &status, NULL, NULL) < 0 ? NULL : strstr(status, "\nUid:");
+	unsigned effective = 0;
+
+	return users != NULL && sscanf(users, "\nUid: %*u %u", &effective) == 1 ? effective : 0;
+}
+
+uid_t
+socket_set_listeners_owner(const SocketSet *set)
+{
+	for (size_t i = 0; i < set->count; i++)
+	{
+		const MachineSocket *socket = &set->sockets[i];
+		struct stat status;
+
+		if (socket->kind != SOCKET_LISTENER || fstat(socket->fd, &status) < 0)
+			continue;
+		return status.st_uid != 0 ? status.st_uid : process_owner(socket->first_pid);
+	}
 	return 0;
 }
 

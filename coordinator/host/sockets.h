@@ -26,8 +26,9 @@ typedef enum MachineSocketKind
 
 typedef struct MachineSocket
 {
-	int fd;	   /* our duplicate, close-on-exec */
-	pid_t pid; /* a process that holds it, in our PID namespace */
+	int fd;			 /* our duplicate, close-on-exec */
+	pid_t pid;		 /* a process that holds it, in our PID namespace */
+	pid_t first_pid; /* of those that hold it, the one with the lowest PID: by all likelihood who made it */
 	uint64_t inode;
 	MachineSocketKind kind;
 	uint16_t local_port; /* host byte order; 0 for Unix sockets */
@@ -50,6 +51,12 @@ typedef struct SocketSet
  * postmaster's children hold what it holds). A process that vanishes meanwhile is passed over.
  */
 int socket_set_collect(const pid_t *pids, size_t count, SocketSet *ret_set, Error *err) MUST_CHECK;
+
+/*
+ * Who binds the listeners of the set: a uid. A socket knows it until it has been on disk, where it becomes root's; then
+ * the process tells that has had it for longest. 0 when there is none.
+ */
+uid_t socket_set_listeners_owner(const SocketSet *set);
 
 /* Closes every duplicate and frees the array. */
 void socket_set_clear(SocketSet *set);

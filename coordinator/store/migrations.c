@@ -48,6 +48,9 @@ static const char *const steps[] = {
 	"UPDATE apps SET spec = json_set(spec, '$.environment', json((SELECT json_group_object(key,"
 	" replace(value, '${{', '$${{')) FROM json_each(spec, '$.environment'))))"
 	" WHERE CASE WHEN json_valid(spec) THEN json_extract(spec, '$.environment') LIKE '%${{%' END;",
+	/* 5: how the last run ended, plus one (0: not known); whose the listeners are of a machine that begins as root. */
+	"ALTER TABLE machines ADD COLUMN ended INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE machines ADD COLUMN server_uid INTEGER NOT NULL DEFAULT 0;",
 };
 #define STEP_COUNT ((int) (sizeof(steps) / sizeof(steps[0])))
 

@@ -17,7 +17,8 @@
 
 #define MACHINE_COLUMNS                                                                                                \
 	"namespace, name, phase, reason, since_ms, address_index, pid, start_time, suspends, wakes, last_wake_ms, "        \
-	"last_wake_us, woken_by, restarts, delete_wanted, image_id, secrets_revision"
+	"last_wake_us, woken_by, restarts, delete_wanted, image_id, secrets_revision, ended, "                             \
+	"server_uid"
 #define EVENT_COLUMNS  "id, time_ms, namespace, name, phase, reason, took_us"
 #define SECRET_COLUMNS "kind, namespace, name, owner, revision, changed_ms, sealed"
 #define IMAGE_COLUMNS  "name, id, root, config, created_ms, source_digest"
@@ -41,13 +42,14 @@ static const char *const queries[QUERY_COUNT] = {
 	[QUERY_EACH_SERVICE] = "SELECT namespace, name, spec FROM services ORDER BY namespace, name",
 	[QUERY_PUT_MACHINE] =
 		"INSERT INTO machines (" MACHINE_COLUMNS ")"
-		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
 		" ON CONFLICT (namespace, name) DO UPDATE SET phase = excluded.phase, reason = excluded.reason,"
 		" since_ms = excluded.since_ms, address_index = excluded.address_index, pid = excluded.pid,"
 		" start_time = excluded.start_time, suspends = excluded.suspends, wakes = excluded.wakes,"
 		" last_wake_ms = excluded.last_wake_ms, last_wake_us = excluded.last_wake_us, woken_by = excluded.woken_by,"
 		" restarts = excluded.restarts, delete_wanted = excluded.delete_wanted, image_id = excluded.image_id,"
-		" secrets_revision = excluded.secrets_revision",
+		" secrets_revision = excluded.secrets_revision, ended = excluded.ended,"
+		" server_uid = excluded.server_uid",
 	[QUERY_GET_MACHINE] = "SELECT " MACHINE_COLUMNS " FROM machines WHERE namespace = ?1 AND name = ?2",
 	[QUERY_FREE_INDEX] = "SELECT MIN(free) FROM (SELECT 1 AS free UNION ALL"
 						 " SELECT address_index + 1 FROM machines WHERE address_index > 0)"

@@ -67,6 +67,8 @@ typedef struct MachineRecord
 	bool delete_wanted;		   /* deletion has begun and must be ended */
 	char image_id[80];		   /* digest that it runs, "sha256:…" */
 	uint64_t secrets_revision; /* no secret or value was changed later than this when it was started */
+	unsigned ended;			   /* the last run's status as of waitpid(2), plus one; 0: not known */
+	uid_t server_uid;		   /* who bound its ports when it was last looked at; for an image that begins as root */
 } MachineRecord;
 
 /* -ENOENT when there is no such app; -EEXIST when another machine has the index. */

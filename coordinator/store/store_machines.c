@@ -33,6 +33,8 @@ put_machine(Store *store, const MachineRecord *record, bool durably, Error *err)
 	store_bind_number(statement, 15, record->delete_wanted);
 	store_bind_text(statement, 16, record->image_id);
 	store_bind_number(statement, 17, record->secrets_revision);
+	store_bind_number(statement, 18, record->ended);
+	store_bind_number(statement, 19, record->server_uid);
 	return durably ? store_run_durably(store, statement, record->name, err)
 				   : store_run(store, statement, record->name, err);
 }
@@ -57,6 +59,8 @@ read_machine(sqlite3_stmt *row, MachineRecord *ret_record)
 	uint64_t pid;
 	uint64_t restarts;
 	uint64_t delete_wanted;
+	uint64_t ended;
+	uint64_t server_uid;
 
 	if (!store_column_text(row, 0, record.name_space, sizeof(record.name_space)) ||
 		!store_column_text(row, 1, record.name, sizeof(record.name)) ||
@@ -71,9 +75,13 @@ read_machine(sqlite3_stmt *row, MachineRecord *ret_record)
 		!store_column_text(row, 12, record.woken_by, sizeof(record.woken_by)) ||
 		!store_column_number(row, 13, UINT_MAX, &restarts) || !store_column_number(row, 14, 1, &delete_wanted) ||
 		!store_column_text(row, 15, record.image_id, sizeof(record.image_id)) ||
-		!store_column_number(row, 16, INT64_MAX, &record.secrets_revision))
+		!store_column_number(row, 16, INT64_MAX, &record.secrets_revision) ||
+		!store_column_number(row, 17, UINT16_MAX + UINT64_C(1), &ended) ||
+		!store_column_number(row, 18, UINT32_MAX - UINT64_C(1), &server_uid))
 		return false;
 	record.index = (unsigned) index;
+	record.ended = (unsigned) ended;
+	record.server_uid = (uid_t) server_uid;
 	record.pid = (pid_t) pid;
 	record.restarts = (unsigned) restarts;
 	record.delete_wanted = delete_wanted == 1;

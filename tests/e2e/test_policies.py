@@ -72,7 +72,9 @@ def test_restart_policies(own_host):
 def test_a_machine_that_ended_for_good_stays_so(own_host):
     """Also when nobody looked: how it ended is not known then, but that it is not to be started again is."""
     own_host.deploy(machine_yaml("once", FOREVER, "restart-policy: never")
-                    + machine_yaml("gone", FOREVER, "restart-policy: remove"))
+                    + machine_yaml("gone", FOREVER, "restart-policy: remove")
+                    + machine_yaml("seen", "exit 5", "restart-policy: never"))
+    wait_for(own_host, "seen", lambda machine: machine["phase"] == "stopped")
     for name in ("once", "gone"):
         own_host.cli("machine", "wait", name, "--timeout", "60s")
     pids = [get(own_host, name)["pid"] for name in ("once", "gone")]
@@ -80,9 +82,11 @@ def test_a_machine_that_ended_for_good_stays_so(own_host):
     for pid in pids:
         harness.os.kill(pid, 9)
     own_host.start()
-    wait_for(own_host, "once", lambda machine: machine["phase"] == "stopped")
+    assert wait_for(own_host, "once", lambda machine: machine["phase"] == "stopped")["exit-status"] is None
+    assert get(own_host, "seen")["exit-status"] == 5  # which another coordinator saw
     wait_until("the other one to be gone", lambda: own_host.cli("machine", "get", "gone", check=False).returncode == 3)
-    own_host.cli("machine", "delete", "once", "-y")
+    for name in ("once", "seen"):
+        own_host.cli("machine", "delete", name, "-y")
 
 
 def test_depends_on(own_host):

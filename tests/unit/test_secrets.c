@@ -402,7 +402,9 @@ test_an_old_environment_means_the_same(void **state)
 	assert_int_equal(sqlite3_open(fixture->database, &database), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(database,
 								  "INSERT INTO apps VALUES ('n', 'damaged', '{${{', 'app'); DROP TABLE secrets;"
-								  "ALTER TABLE machines DROP COLUMN secrets_revision; PRAGMA user_version = 3",
+								  "ALTER TABLE machines DROP COLUMN secrets_revision;"
+								  "ALTER TABLE machines DROP COLUMN ended; ALTER TABLE machines DROP COLUMN server_uid;"
+								  "PRAGMA user_version = 3",
 								  NULL, NULL, NULL),
 					 SQLITE_OK);
 	sqlite3_close(database);

@@ -238,7 +238,8 @@ test_a_first_schema_is_brought_up_to_date(void **state)
 	store_close(fixture->store);
 	fixture->store = NULL;
 	run_sql(fixture, "DROP TABLE services; ALTER TABLE apps DROP COLUMN kind; DROP TABLE secrets;"
-					 "ALTER TABLE machines DROP COLUMN secrets_revision;"
+					 "ALTER TABLE machines DROP COLUMN secrets_revision; ALTER TABLE machines DROP COLUMN ended;"
+					 "ALTER TABLE machines DROP COLUMN server_uid;"
 					 "ALTER TABLE images DROP COLUMN source_digest; PRAGMA user_version = 1");
 	ASSERT_DONE(store_open(fixture->directory, &fixture->store, &wrong));
 	assert_int_equal(store_each_app(fixture->store, list_kind, list_problem, &listing, &err), 0);
@@ -313,6 +314,8 @@ make_machine(const char *name_space, const char *name, unsigned index)
 		.last_wake_us = 850,
 		.woken_by = "10.0.0.1:4242",
 		.restarts = 2,
+		.ended = 0x0100 + 1,
+		.server_uid = 999,
 		.delete_wanted = true,
 		.image_id = "sha256:4616d818929826774d89d6044b29d8219ca413de990408ab2ea00c698b9fe5ec",
 	};
@@ -589,6 +592,8 @@ test_damaged_machines_and_images_are_refused(void **state)
 		"restarts = -5",
 		"delete_wanted = 2",
 		"suspends = -1",
+		"ended = 65537",
+		"server_uid = 4294967295",
 		"reason = 'a' || char(0) || 'b'",
 	};
 	Fixture *fixture = *state;
