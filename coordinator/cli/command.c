@@ -19,7 +19,7 @@ const CliOption cli_options[OPTION_COUNT] = {
 	{OPTION_INTERACTIVE, 'i', "interactive", NULL, NULL,       "pass standard input on; without it the program's is empty"},
 	{OPTION_TERMINAL,    't', "tty",         NULL, NULL,       "give the program a terminal"},
 	{OPTION_FOR,         0,   "for",         NULL, "PHASE",    "the phase to wait for (without it: ready)"},
-	{OPTION_TIMEOUT,     0,   "timeout",     NULL, "DURATION", "how long to wait, such as 30s or 5m (without it: 1m; drain: 90s; deploy: 10m)"},
+	{OPTION_TIMEOUT,     0,   "timeout",     NULL, "DURATION", "how long to wait, such as 30s or 5m (without it: 1m; drain: 90s; deploy: 10m; postgres: 30s)"},
 	{OPTION_LAST,        0,   "last",        NULL, "N",        "how many, the newest ones (without it: 100; with -f: 10)"},
 	{OPTION_NAME,        0,   "name",        NULL, "NAME",     "only of this machine"},
 	{OPTION_NO_WAIT,     0,   "no-wait",     NULL, NULL,       "do not wait for what was begun"},
@@ -31,19 +31,27 @@ const CliOption cli_options[OPTION_COUNT] = {
 	{OPTION_VARIABLE,    'v', "var",         NULL, "NAME=VALUE", "the value of ${{ var.NAME }}; may be given several times"},
 	{OPTION_VARS,        0,   "vars",        NULL, "FILE",     "a file of such lines"},
 	{OPTION_ENV,         0,   "env",         NULL, "FILE",     "a file of lines NAME=VALUE for ${{ env.NAME }}; else it is the client's environment"},
-	{OPTION_OUTPUT,      'o', "output",      NULL, "FILE",     "the file that is written, or a directory for one with the time in its name (without it: the current one)"},
-	{OPTION_FORMAT,      0,   "format",      NULL, "FORMAT",   "custom, which pg_restore reads, or plain, which is SQL (without it: custom)"},
-	{OPTION_DATABASE,    0,   "database",    NULL, "NAME",     "the database (without it: the one that the server was made with)"},
+	{OPTION_OUTPUT,      'o', "output",      NULL, "FILE",     "the file that is written whole or not at all; backup: or a directory for one with the time in its name (without it: backup: in the current directory; inspect: standard output)"},
+	{OPTION_FORMAT,      0,   "format",      NULL, "FORMAT",   "backup: custom, which pg_restore reads, or plain, which is SQL (without it: custom); inspect: markdown, html or json (without it: markdown)"},
+	{OPTION_DATABASE,    'd', "database",    NULL, "NAME",     "the database (without it: backup, restore: the one that the server was made with; else the user's own)"},
 	{OPTION_CLEAN,       0,   "clean",       NULL, NULL,       "drop first what the backup holds"},
 	{OPTION_NO_OWNER,    0,   "no-owner",    NULL, NULL,       "leave out who owned what and who could do what, for users that are not there"},
 	{OPTION_KEEP,        0,   "keep",        NULL, "N",        "remove all but the newest N backups of this database from the directory"},
 	{OPTION_KEEP_FOR,    0,   "keep-for",    NULL, "AGE",      "remove those that are older, such as 30d; the newest always stays"},
+	{OPTION_URL,         0,   "url",         NULL, "URL",      "a PostgreSQL anywhere, as postgresql://USER:PASSWORD@HOST:PORT/DATABASE (a password in an argument can be seen; $PGPASSWORD and ~/.pgpass count, too)"},
+	{OPTION_WAKE,        0,   "wake",        NULL, NULL,       "ask the server also when it sleeps, which wakes it"},
+	{OPTION_SSH,         0,   "ssh",         NULL, "USER@JUMP", "go through this host, by OpenSSH; also ssh://USER@JUMP:PORT"},
+	{OPTION_KEY,         0,   "key",         NULL, "FILE",     "the private key for it, and no other"},
+	{OPTION_SSH_CONFIG,  0,   "ssh-config",  NULL, "FILE",     "a configuration of ssh in place of the user's own"},
 };
 
 #define NS   OPTION_BIT(OPTION_NAMESPACE)
 #define ALL  OPTION_BIT(OPTION_ALL_NAMESPACES)
 #define JSON OPTION_BIT(OPTION_JSON)
 #define YES  OPTION_BIT(OPTION_YES)
+/* What leads to a database, directly or through a jump host. */
+#define TO_DATABASE (NS | OPTION_BIT(OPTION_URL) | OPTION_BIT(OPTION_DATABASE))
+#define BY_SSH      (OPTION_BIT(OPTION_SSH) | OPTION_BIT(OPTION_KEY) | OPTION_BIT(OPTION_SSH_CONFIG))
 
 const CliCommand cli_commands[] = {
 	{NULL, "deploy", NULL, "FILE…", 1, 1000, false,
@@ -149,6 +157,34 @@ const CliCommand cli_commands[] = {
 	 "The custom format, or SQL; which one is seen. The file is read through before anything changes, and all of it is one\n"
 	 "transaction: what fails leaves the database as it was. What the database has already is an error, unless --clean says\n"
 	 "otherwise."},
+	{"postgres", "psql", NULL, "CLUSTER [USER] [-- ARGUMENT…]", 0, 2, PROGRAM_BEHIND_DASHES, TO_DATABASE, "machines",
+	 run_postgres_psql, "Open psql as a user of a cluster",
+	 "USER is the cluster's first one, unless named. What stands behind -- goes to psql. The server may sleep while nobody types.\n"
+	 "The password is in psql's environment, in no argument."},
+	{"postgres", "port-forward", NULL, "CLUSTER [PORT]", 0, 2, false, NS | OPTION_BIT(OPTION_URL), "machines",
+	 run_postgres_port_forward, "Open a port on 127.0.0.1 that leads to a cluster, until Ctrl-C",
+	 "Without PORT it is any that is free. The address is printed as soon as it can be connected to. Only clients' bytes flow, so\n"
+	 "the server sleeps while they are silent."},
+	{"postgres", "tunnel", NULL, "CLUSTER [PORT]", 0, 2, false, NS | OPTION_BIT(OPTION_URL) | BY_SSH, "machines",
+	 run_postgres_tunnel, "Open a port on 127.0.0.1 that leads to a PostgreSQL behind a jump host, until Ctrl-C",
+	 "OpenSSH does the work, with its own configuration, keys and known hosts. --url names a PostgreSQL elsewhere; its host is\n"
+	 "called as the jump host calls it. Without PORT it is any that is free."},
+	{"postgres", "tables", NULL, "CLUSTER [USER]", 0, 2, false, TO_DATABASE | BY_SSH | JSON | OPTION_BIT(OPTION_TIMEOUT),
+	 "machines", run_postgres_tables, "List a database's tables and views, with their sizes", NULL},
+	{"postgres", "stats", NULL, "CLUSTER [USER]", 0, 2, false, TO_DATABASE | BY_SSH | JSON | OPTION_BIT(OPTION_TIMEOUT),
+	 "machines", run_postgres_stats, "Show sessions, databases and tables with what they did",
+	 "From pg_stat_activity, pg_stat_database and pg_stat_user_tables. What others' sessions run, only some users may see\n"
+	 "(superusers and members of pg_read_all_stats)."},
+	{"postgres", "health", NULL, "CLUSTER [USER]", 0, 2, false,
+	 TO_DATABASE | BY_SSH | JSON | OPTION_BIT(OPTION_WAKE) | OPTION_BIT(OPTION_TIMEOUT), "machines", run_postgres_health,
+	 "Show whether a server is well: exit code 0",
+	 "A server that sleeps is well: a client would wake it. It is not woken for this, unless --wake is given; then, or when it is\n"
+	 "awake, it has to answer SELECT 1."},
+	{"postgres", "inspect", NULL, "CLUSTER [USER]", 0, 2, false,
+	 TO_DATABASE | BY_SSH | JSON | OPTION_BIT(OPTION_FORMAT) | OPTION_BIT(OPTION_OUTPUT) | OPTION_BIT(OPTION_TIMEOUT),
+	 "machines", run_postgres_inspect, "Document a database: schemas, tables, columns, types, keys, indexes, comments",
+	 "Views, enums and functions, too. USER is the cluster's first one with the access 'metadata', unless named. Only what the user\n"
+	 "may see is there: schemas that it may use, tables that it may read. The same database gives the same page."},
 
 	{NULL, "query", NULL, "[KEY=VALUE…]", 0, 32, false, JSON,
 	 "kind= kind=app kind=machine kind=service kind=volume kind=image namespace= name= tag= phase=", run_query,

@@ -45,6 +45,13 @@ int run_secret_remove(const CliInvocation *invocation);
 
 int run_postgres_backup(const CliInvocation *invocation);
 int run_postgres_restore(const CliInvocation *invocation);
+int run_postgres_psql(const CliInvocation *invocation);
+int run_postgres_port_forward(const CliInvocation *invocation);
+int run_postgres_tunnel(const CliInvocation *invocation);
+int run_postgres_tables(const CliInvocation *invocation);
+int run_postgres_stats(const CliInvocation *invocation);
+int run_postgres_health(const CliInvocation *invocation);
+int run_postgres_inspect(const CliInvocation *invocation);
 
 int run_query(const CliInvocation *invocation);
 int run_drain(const CliInvocation *invocation);
