@@ -103,6 +103,19 @@ listing_add_volumes(Listing *listing, json_t *volumes)
 }
 
 static void
+listing_add_secrets(Listing *listing, json_t *secrets)
+{
+	const json_t *secret;
+	size_t index;
+
+	json_array_foreach(secrets, index, secret)
+	{
+		listing_add(listing, index == 0 ? "secrets" : "", "%s → %s", member_text(secret, "name"),
+					member_text(secret, "path"));
+	}
+}
+
+static void
 listing_add_services(Listing *listing, json_t *services)
 {
 	const json_t *service;
@@ -163,6 +176,7 @@ app_print(const json_t *app)
 	listing_add(&listing, "memory", "%.0f MiB", member_number(resources, "memory"));
 	listing_add_environment(&listing, json_object_get(app, "environment"));
 	listing_add_volumes(&listing, json_object_get(app, "volumes"));
+	listing_add_secrets(&listing, json_object_get(app, "secrets"));
 	listing_add_command(&listing, json_object_get(app, "command"));
 	listing_add(&listing, "dependencies", "%s", "");
 	listing_add_services(&listing, json_object_get(app, "services"));

@@ -7,6 +7,8 @@
 
 #include "base/text.h"
 #include "engine/deploy_private.h"
+#include "engine/machine_secrets.h"
+#include "engine/secrets.h"
 #include "host/init_scripts.h"
 #include "model/dependency_order.h"
 
@@ -143,13 +145,36 @@ deploy_check_init_scripts(Deployment *deployment, const DeployStep *step)
 	deploy_complain(deployment, step->resource, NULL, key_path, "%s", error.message);
 }
 
+typedef struct SecretCheck
+{
+	Deployment *deployment;
+	const DeployStep *step;
+} SecretCheck;
+
+static int
+deploy_check_secret(void *context, const SecretName *name, const char *key_path, const SourceMark *mark)
+{
+	const SecretCheck *check = context;
+	const char *name_space = check->step->resource->head.name_space;
+	const char *word = secret_kind_name(name->kind);
+
+	if (!engine_has_secret(check->deployment->engine, name->kind, name_space, name->name))
+		deploy_complain(check->deployment, check->step->resource, mark, key_path,
+						"namespace %s has no %s '%s'; set it: lttle %ss set %s --ns %s", name_space, word, name->name,
+						word, name->name, name_space);
+	return 0;
+}
+
 static void
 deploy_check_machine(Deployment *deployment, DeployStep *step)
 {
 	const AppSpec *spec = &step->resource->app;
 
+	SecretCheck check = {.deployment = deployment, .step = step};
+
 	deploy_check_volumes(deployment, step);
 	deploy_check_exposes(deployment, step);
+	(void) app_spec_each_secret(spec, deploy_check_secret, &check);
 	step->machine = engine_find_machine(deployment->engine, spec->name_space, spec->name);
 	deploy_check_init_scripts(deployment, step);
 	if (step->machine == NULL)
@@ -163,6 +188,7 @@ deploy_check_machine(Deployment *deployment, DeployStep *step)
 						step->machine->label, step->machine->spec.kind == RESOURCE_APP ? "an" : "a",
 						resource_kind_name(step->machine->spec.kind));
 	app_spec_compare(&step->machine->spec, spec, &step->changes);
+	machine_compare_secrets(step->machine, spec, &step->changes);
 }
 
 static void
@@ -259,9 +285,13 @@ deploy_check(Deployment *deployment, const DeployRequest *request)
 {
 	DeployedResources deployed = {
 		.context = deployment->engine, .find_volume = deploy_find_volume, .has_machine = deploy_has_machine};
-	int result = resource_files_parse(request->files, request->file_count, &request->variables, &deployment->set,
-									  &deployment->diagnostics);
+	SecretSource source = {.find = engine_find_secret, .context = deployment->engine};
+	Variables variables = request->variables;
+	int result;
 
+	variables.secrets = &source;
+	result = resource_files_parse(request->files, request->file_count, &variables, &deployment->set,
+								  &deployment->diagnostics);
 	if (result < 0)
 		return result;
 	deployment->steps = memory_allocate(deployment->set.count * sizeof(*deployment->steps));

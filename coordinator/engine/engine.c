@@ -464,6 +464,8 @@ engine_clear_host(Engine *engine)
 		rmdir(path);
 	snprintf(path, sizeof(path), "%s/shm", engine->layout.run_directory);
 	rmdir(path);
+	snprintf(path, sizeof(path), "%s/secrets", engine->layout.run_directory);
+	rmdir(path);
 	if (engine->cgroups != NULL && cgroup_remove(engine->cgroups, engine->layout.name_prefix, NULL) < 0)
 		log_debug("the control group stays", "group", engine->layout.name_prefix);
 }

@@ -11,6 +11,7 @@
 #include "base/pidref.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
+#include "engine/machine_secrets.h"
 #include "host/launch.h"
 
 #define HANGUP_GRACE_MS 5000
@@ -107,10 +108,10 @@ environment_is_named(const char *assignment, const char *name)
 
 /*
  * The machine's own environment, and what the user's terminal adds. The first of a name is the one that getenv(3)
- * finds, so the image's come last. The first *ret_owned strings are the caller's to free.
+ * finds, so the image's come last. The strings are borrowed.
  */
 static const char **
-exec_environment(const Machine *machine, const char *const *extra, size_t *ret_owned)
+exec_environment(const Machine *machine, const MachineSecrets *secrets, const char *const *extra)
 {
 	const AppSpec *spec = &machine->spec;
 	char **image = machine->image_config.environment;
@@ -130,9 +131,8 @@ exec_environment(const Machine *machine, const char *const *extra, size_t *ret_o
 		for (size_t k = 0; extra != NULL && extra[k] != NULL; k++)
 			replaced = replaced || environment_is_named(extra[k], spec->environment[i].name);
 		if (!replaced)
-			environment[count++] = memory_printf("%s=%s", spec->environment[i].name, spec->environment[i].value);
+			environment[count++] = secrets->environment[i];
 	}
-	*ret_owned = count;
 	for (size_t i = 0; extra != NULL && extra[i] != NULL; i++)
 		environment[count++] = extra[i];
 	for (size_t i = 0; image != NULL && image[i] != NULL; i++)
@@ -164,13 +164,10 @@ exec_ensure_awake(Machine *machine, Error *err)
 static int
 exec_launch(Machine *machine, const EngineExecSpec *spec, PidRef *ret_process, Error *err)
 {
-	size_t owned = 0;
-	const char **environment = exec_environment(machine, spec->environment, &owned);
 	LaunchExecSpec launch = {.cgroups = machine->engine->cgroups,
 							 .cgroup = machine->group,
 							 .machine_pid = machine->process.pid,
 							 .argv = spec->argv,
-							 .environment = environment,
 							 .working_directory = machine->image_config.working_directory,
 							 .uid = machine->image_config.uid,
 							 .gid = machine->image_config.gid,
@@ -178,12 +175,18 @@ exec_launch(Machine *machine, const EngineExecSpec *spec, PidRef *ret_process, E
 							 .stdout_fd = spec->stdout_fd,
 							 .stderr_fd = spec->stderr_fd,
 							 .terminal = spec->terminal};
+	MachineSecrets *secrets = NULL;
+	const char **environment;
 	pid_t pid = 0;
-	int result = launch_exec(&launch, &pid, err);
+	int result = machine_secrets_resolve(machine, true, &secrets, err);
 
-	for (size_t i = 0; i < owned; i++)
-		free((char *) environment[i]);
+	if (result < 0)
+		return result;
+	environment = exec_environment(machine, secrets, spec->environment);
+	launch.environment = environment;
+	result = launch_exec(&launch, &pid, err);
 	free(environment);
+	machine_secrets_free(secrets);
 	/* Nothing reaps before the loop runs again: even one that has ended already is still there to be opened. */
 	return result < 0 ? result : pidref_open(pid, ret_process, err);
 }

@@ -18,7 +18,9 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
+#include "engine/machine_secrets.h"
 #include "engine/reach.h"
+#include "host/secret_files.h"
 #include "host/shm.h"
 
 /* CRIU has deadlines of its own, which grow with the machine's memory; these are for a disk that answers no more. */
@@ -38,11 +40,16 @@ typedef struct SnapshotPlan
 	SnapshotMount *mounts;
 	HostVolume *volumes;
 	const char **data;
+	char **secret_sources;
+	size_t secret_count;
 } SnapshotPlan;
 
 static void
 snapshot_plan_clear(SnapshotPlan *plan)
 {
+	for (size_t i = 0; i < plan->secret_count; i++)
+		free(plan->secret_sources[i]);
+	free(plan->secret_sources);
 	free(plan->mounts);
 	free(plan->volumes);
 	free(plan->data);
@@ -66,7 +73,9 @@ snapshot_plan_fill(const Machine *machine, SnapshotPlan *plan)
 	size_t count = machine->spec.volume_count;
 	size_t data_count = 0;
 
-	*plan = (SnapshotPlan){.mounts = memory_allocate((count + 4) * sizeof(*plan->mounts)),
+	*plan = (SnapshotPlan){.mounts = memory_allocate((count + machine->spec.secret_count + 4) * sizeof(*plan->mounts)),
+						   .secret_sources = memory_allocate((machine->spec.secret_count + 1) * sizeof(char *)),
+						   .secret_count = machine->spec.secret_count,
 						   .volumes = memory_allocate((count + 1) * sizeof(*plan->volumes)),
 						   .data = memory_allocate((count + 1) * sizeof(*plan->data))};
 	for (size_t i = 0; i < count; i++)
@@ -80,6 +89,12 @@ snapshot_plan_fill(const Machine *machine, SnapshotPlan *plan)
 										  .read_only = volume != NULL && volume->spec.mode == VOLUME_READ_ONLY};
 		if (volume != NULL && volume->spec.mode == VOLUME_WRITEABLE)
 			plan->data[data_count++] = plan->volumes[i].data_path;
+	}
+	for (size_t i = 0; i < plan->secret_count; i++)
+	{
+		plan->secret_sources[i] = machine_secret_source(machine, i);
+		plan->mounts[count++] = (SnapshotMount){
+			.target = machine->spec.secrets[i].path, .source = plan->secret_sources[i], .read_only = true};
 	}
 	plan->mounts[count++] = (SnapshotMount){.target = "/run/lttle", .source = machine->paths.run_directory};
 	if (machine_is_root_inside(machine))
@@ -448,6 +463,8 @@ machine_restored(void *context, int result, const void *output, const Error *err
 	Error error = *err;
 
 	machine->work = NULL;
+	machine_secrets_free(machine->secrets);
+	machine->secrets = NULL;
 	machine_leave_turn(machine, TURN_RESTORE);
 	steps_note(&machine->steps, "restore");
 	if (result == 0)
@@ -493,6 +510,9 @@ machine_begin_restore(Machine *machine)
 		result = machine_open_flash(machine, &error);
 	if (result == 0)
 		result = flash_channel_listen(machine->flash, &error);
+	/* They have stayed where they were, unless the host was started anew. */
+	if (result == 0 && machine->spec.secret_count > 0 && !secret_files_are_mounted(machine->paths.secrets))
+		result = machine_secrets_resolve(machine, false, &machine->secrets, &error);
 	if (result == 0)
 		result = job_start(machine->engine->loop, &spec, &machine->work, &error);
 	if (result < 0)

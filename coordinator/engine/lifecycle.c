@@ -22,11 +22,13 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
+#include "engine/machine_secrets.h"
 #include "engine/reach.h"
 #include "host/resolver.h"
 #include "host/launch.h"
 #include "host/port_share.h"
 #include "host/reclaim.h"
+#include "host/secret_files.h"
 #include "host/shm.h"
 
 #define CREATE_TIMEOUT_MS	 (5 * 60 * 1000)
@@ -123,8 +125,7 @@ create_environment(const Machine *machine)
 			environment[count++] = assignment;
 	}
 	for (size_t k = 0; k < machine->spec.environment_count; k++)
-		environment[count++] =
-			memory_printf("%s=%s", machine->spec.environment[k].name, machine->spec.environment[k].value);
+		environment[count++] = machine->secrets->environment[k];
 	return environment;
 }
 
@@ -157,7 +158,9 @@ machine_is_root_inside(const Machine *machine)
 static int
 create_launch(const Machine *machine, pid_t *ret_pid, Error *err)
 {
-	LaunchMount *mounts = memory_allocate((machine->spec.volume_count + 3) * sizeof(*mounts));
+	size_t mount_count = 0;
+	LaunchMount *mounts =
+		memory_allocate((machine->spec.volume_count + machine->spec.secret_count + 3) * sizeof(*mounts));
 	HostVolume *volumes = memory_allocate((machine->spec.volume_count + 1) * sizeof(*volumes));
 	_cleanup_text_ Text resolv_conf = {0};
 	LaunchSpec spec = {.cgroups = machine->engine->cgroups,
@@ -166,7 +169,6 @@ create_launch(const Machine *machine, pid_t *ret_pid, Error *err)
 					   .root = machine->rootfs.merged,
 					   .hostname = machine->spec.name,
 					   .mounts = mounts,
-					   .mount_count = machine->spec.volume_count + 2,
 					   .log_path = machine->paths.log,
 					   .argv = create_arguments(machine),
 					   .environment = create_environment(machine),
@@ -185,23 +187,27 @@ create_launch(const Machine *machine, pid_t *ret_pid, Error *err)
 	}
 	resolver_print_machine_conf(&machine->engine->layout, machine->spec.name_space, &resolv_conf);
 	spec.resolv_conf = text_string(&resolv_conf);
-	mounts[0] = (LaunchMount){.source = machine->paths.run_directory, .target = "/run/lttle"};
+	mounts[mount_count++] = (LaunchMount){.source = machine->paths.run_directory, .target = "/run/lttle"};
 	for (size_t i = 0; i < machine->spec.volume_count; i++)
 	{
 		const VolumeMount *mount = &machine->spec.volumes[i];
 		const EngineVolume *volume = engine_find_volume(machine->engine, mount->name_space, mount->name);
 
 		volume_plan(&machine->engine->layout, mount->name_space, mount->name, &volumes[i]);
-		mounts[i + 1] = (LaunchMount){.source = volumes[i].data_path,
-									  .target = mount->path,
-									  .read_only = volume != NULL && volume->spec.mode == VOLUME_READ_ONLY};
+		mounts[mount_count++] = (LaunchMount){.source = volumes[i].data_path,
+											  .target = mount->path,
+											  .read_only = volume != NULL && volume->spec.mode == VOLUME_READ_ONLY};
 	}
-	mounts[machine->spec.volume_count + 1] = (LaunchMount){.source = machine->paths.shm, .target = SHM_TARGET};
+	for (size_t i = 0; i < machine->spec.secret_count; i++)
+		mounts[mount_count++] = (LaunchMount){
+			.source = machine_secret_source(machine, i), .target = machine->spec.secrets[i].path, .read_only = true};
+	mounts[mount_count++] = (LaunchMount){.source = machine->paths.shm, .target = SHM_TARGET};
 	if (machine_is_root_inside(machine))
 	{
 		mounts[0].read_only = true;
-		mounts[spec.mount_count++] = (LaunchMount){.source = machine->paths.activity, .target = ACTIVITY_TARGET};
+		mounts[mount_count++] = (LaunchMount){.source = machine->paths.activity, .target = ACTIVITY_TARGET};
 	}
+	spec.mount_count = mount_count;
 	return launch_machine(&spec, ret_pid, err);
 }
 
@@ -220,6 +226,8 @@ machine_prepare_host(const Machine *machine, Error *err)
 
 	if (result == 0)
 		result = shm_mount(machine->paths.shm, MACHINE_SHM_BYTES, err);
+	if (result == 0)
+		result = machine_mount_secrets(machine, err);
 	if (result == 0)
 		result = rootfs_mount(&machine->rootfs, err);
 	if (result == 0 && !network_exists(&machine->network))
@@ -265,6 +273,8 @@ create_job(const void *input, void *output, Error *err)
 	if (result == 0)
 		result = shm_unmount(machine->paths.shm, err); /* a new machine finds it empty */
 	if (result == 0)
+		result = secret_files_unmount(machine->paths.secrets, err);
+	if (result == 0)
 		result = machine_prepare_host(machine, err);
 	if (result == 0)
 		result = machine_install_init_scripts(machine, err);
@@ -285,6 +295,10 @@ machine_created(void *context, int result, const void *output, const Error *err)
 	pid_t pid;
 
 	machine->work = NULL;
+	if (result == 0)
+		machine->record.secrets_revision = machine->secrets->revision;
+	machine_secrets_free(machine->secrets);
+	machine->secrets = NULL;
 	if (result == 0)
 	{
 		memcpy(&pid, output, sizeof(pid));
@@ -364,6 +378,10 @@ machine_begin_create(Machine *machine)
 	result = machine_load_image(machine, &error);
 	if (result == 0)
 		result = file_make_directory(machine->paths.directory, 0700, &error);
+	machine_secrets_free(machine->secrets);
+	machine->secrets = NULL;
+	if (result == 0)
+		result = machine_secrets_resolve(machine, true, &machine->secrets, &error);
 	unlink(machine->paths.activity); /* what another image wrote would be taken for this one's */
 	if (result == 0)
 		result = machine_open_flash(machine, &error);
@@ -505,6 +523,8 @@ tear_down_job(const void *input, void *output, Error *err)
 		result = rootfs_unmount(&machine->rootfs, err);
 	if (result == 0)
 		result = shm_unmount(machine->paths.shm, err);
+	if (result == 0)
+		result = secret_files_unmount(machine->paths.secrets, err);
 	for (size_t i = 0; result == 0 && i < machine->spec.volume_count; i++)
 	{
 		HostVolume volume;

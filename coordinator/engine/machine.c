@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
+#include "engine/machine_secrets.h"
 #include "host/reclaim.h"
 
 static void
@@ -105,6 +106,7 @@ machine_plan_paths(Machine *machine)
 	snprintf(paths->run_directory, sizeof(paths->run_directory), "%s/m/%u", layout->run_directory,
 			 machine->record.index);
 	snprintf(paths->shm, sizeof(paths->shm), "%s/shm/%u", layout->run_directory, machine->record.index);
+	snprintf(paths->secrets, sizeof(paths->secrets), "%s/secrets/%u", layout->run_directory, machine->record.index);
 	snprintf(paths->log, sizeof(paths->log), "%s/machine.log", paths->directory);
 	snprintf(paths->hotset, sizeof(paths->hotset), "%s/hotset", paths->directory);
 	snprintf(paths->snapshot, sizeof(paths->snapshot), "%s/snapshot", paths->directory);
@@ -146,6 +148,7 @@ machine_free(Machine *machine)
 	machine_unwatch_log(machine);
 	machine_cancel_memory_work(machine);
 	job_cancel(machine->work);
+	machine_secrets_free(machine->secrets);
 	machine_stop_freeze_watch(machine);
 	listen_watch_close(machine->listen_watch);
 	door_close(machine->door);

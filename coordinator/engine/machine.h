@@ -59,6 +59,7 @@ typedef struct MachinePaths
 	char directory[400];	 /* <state>/machines/<namespace>/<name> */
 	char run_directory[320]; /* <run>/m/<index>, /run/lttle in the machine */
 	char shm[320];			 /* <run>/shm/<index>, /dev/shm in the machine */
+	char secrets[320];		 /* <run>/secrets/<index>, its secrets as files */
 	char log[420];
 	char activity[420];
 	char flash_socket[420];
@@ -109,6 +110,8 @@ typedef struct MachineDrain
 	char why[256];		 /* it is not on disk */
 } MachineDrain;
 
+typedef struct MachineSecrets MachineSecrets;
+
 typedef struct Machine
 {
 	Engine *engine;
@@ -133,8 +136,9 @@ typedef struct Machine
 	uint64_t started_ns;  /* this run's launch, monotonic */
 	uint64_t restart_delay_ms;
 
-	Job *work;		  /* fetching, creating, tearing down: one at a time */
-	Job *memory_work; /* reclaiming or recording the hot set: one at a time */
+	Job *work;				 /* fetching, creating, tearing down: one at a time */
+	MachineSecrets *secrets; /* for the job that starts it; NULL otherwise */
+	Job *memory_work;		 /* reclaiming or recording the hot set: one at a time */
 	struct event *limit_timer;
 	struct event *idle_timer;
 	struct event *restart_timer;

@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
+#include "engine/machine_secrets.h"
 #include "store/store_secrets.h"
 
 static int
@@ -74,6 +76,22 @@ engine_get_secret(Engine *engine, SecretKind kind, const char *name_space, const
 	return store_get_secret(engine->store, kind, name_space, name, NULL, ret_text, err);
 }
 
+char *
+engine_find_secret(void *engine, SecretKind kind, const char *name_space, const char *name, char ret_wrong[256])
+{
+	const char *word = secret_kind_name(kind);
+	char *text = NULL;
+	Error error = {0};
+	int result = engine_get_secret(engine, kind, name_space, name, &text, &error);
+
+	if (result == -ENOENT && !engine_has_secret(engine, kind, name_space, name))
+		snprintf(ret_wrong, 256, "namespace %s has no %s '%.100s'; set it: lttle %ss set %.100s --ns %s", name_space,
+				 word, name, word, name, name_space);
+	else if (result < 0)
+		snprintf(ret_wrong, 256, "%.250s", error.message);
+	return text;
+}
+
 bool
 engine_has_secret(Engine *engine, SecretKind kind, const char *name_space, const char *name)
 {
@@ -85,6 +103,7 @@ engine_remove_secret(Engine *engine, SecretKind kind, const char *name_space, co
 					 Error *err)
 {
 	SecretRecord record = {.kind = kind};
+	const Machine *user;
 	int result = store_get_secret(engine->store, kind, name_space, name, NULL, NULL, err);
 
 	if (result < 0)
@@ -93,6 +112,9 @@ engine_remove_secret(Engine *engine, SecretKind kind, const char *name_space, co
 	text_copy(record.name, sizeof(record.name), name);
 	text_copy(record.owner, sizeof(record.owner), owner == NULL ? "" : owner);
 	result = check_owner(engine, &record, err);
+	user = engine_find_secret_user(engine, kind, name_space, name);
+	if (result == 0 && user != NULL)
+		return error_set(err, -EBUSY, "%s %s/%s: %s uses it", secret_kind_name(kind), name_space, name, user->label);
 	return result == 0 ? store_delete_secret(engine->store, kind, name_space, name, err) : result;
 }
 

@@ -28,6 +28,9 @@ int engine_put_secret(Engine *engine, SecretKind kind, const char *name_space, c
 int engine_get_secret(Engine *engine, SecretKind kind, const char *name_space, const char *name, char **ret_text,
 					  Error *err) MUST_CHECK;
 
+/* The same for expressions and files: SecretSource.find, with the engine as its context. */
+char *engine_find_secret(void *engine, SecretKind kind, const char *name_space, const char *name, char ret_wrong[256]);
+
 /* Whether there is one; a store that cannot be read has none. */
 bool engine_has_secret(Engine *engine, SecretKind kind, const char *name_space, const char *name);
 

@@ -37,7 +37,7 @@
 #define LOG_MAX_BYTES		  (4 << 20)
 #define LOG_LINES_SHOWN		  3
 #define DISK_FULL_BYTES		  (1 << 20)
-#define MAX_ARGUMENTS		  128
+#define MAX_ARGUMENTS		  208
 #define EXEC_FAILED_STATUS	  127
 #define RUN_DIRECTORY_OPTIONS "size=1m,mode=0700"
 

@@ -34,7 +34,7 @@
 #define DUMP_LOG			 "dump.log"
 #define RESTORE_LOG			 "restore.log"
 #define PID_NAME			 "pid"
-#define ARGUMENTS_MAX		 100
+#define ARGUMENTS_MAX		 200
 #define FORBIDDEN_IN_TARGETS "[]:"
 
 /* ---- arguments of CRIU ---- */

@@ -18,6 +18,8 @@ typedef struct Reader
 	const char *at;
 	const char *end;
 	const Variables *variables;
+	ExpressionMoment moment;
+	SecretName *kept;	  /* what EXPRESSION_KEPT leaves for later */
 	const char *wrong_at; /* NULL: nothing is wrong */
 	char *wrong;		  /* 256 bytes */
 } Reader;
@@ -121,6 +123,39 @@ read_variable(Reader *reader, const char *kind, const EnvironmentVariable *list,
 }
 
 static char *
+read_secret(Reader *reader, SecretKind kind, const char *start)
+{
+	const SecretSource *source = reader->variables->secrets;
+	const char *word = secret_kind_name(kind);
+	char name[NAME_BYTES] = "";
+	const char *name_start = take(reader, '.') ? take_name(reader, name) : NULL;
+	char wrong[256] = "";
+	char *text = NULL;
+
+	if (name_start == NULL)
+		reader_refuse(reader, reader->at, "a name must follow: %s.NAME", word);
+	else if (secret_name_check(name) != NULL)
+		reader_refuse(reader, name_start, "%s", secret_name_check(name));
+	else if (reader->moment == EXPRESSION_KEPT)
+	{
+		reader->kept->kind = kind;
+		memcpy(reader->kept->name, name, sizeof(reader->kept->name));
+		return memory_duplicate("");
+	}
+	else if (kind == SECRET_KIND_SECRET && reader->moment == EXPRESSION_AT_DEPLOY)
+		reader_refuse(reader, start,
+					  "a secret can stand only in the environment of a machine, or be a file of it "
+					  "(key secrets)");
+	else if (source == NULL)
+		reader_refuse(reader, start, "no %s is known here", word);
+	else
+		text = source->find(source->context, kind, source->name_space, name, wrong);
+	if (text == NULL && wrong[0] != '\0')
+		reader_refuse(reader, name_start, "%s", wrong);
+	return text;
+}
+
+static char *
 read_git(Reader *reader)
 {
 	char name[NAME_BYTES] = "";
@@ -156,7 +191,7 @@ read_literal(Reader *reader, char quote)
 static char *
 read_primary(Reader *reader)
 {
-	static const char *const roots[] = {"var", "env", "namespace", "git", NULL};
+	static const char *const roots[] = {"var", "env", "namespace", "git", "secret", "value", NULL};
 	const Variables *variables = reader->variables;
 	char name[NAME_BYTES] = "";
 	const char *start;
@@ -168,20 +203,27 @@ read_primary(Reader *reader)
 		return read_literal(reader, '"');
 	start = take_name(reader, name);
 	if (start == NULL)
-		reader_refuse(reader, reader->at, "a value must stand here: var.NAME, env.NAME, namespace or git.commitSha");
+		reader_refuse(reader, reader->at,
+					  "a value must stand here: var.NAME, env.NAME, namespace, git.commitSha, "
+					  "secret.NAME or value.NAME");
 	else if (strcmp(name, "var") == 0)
 		return read_variable(reader, "var", variables->vars, variables->var_count);
 	else if (strcmp(name, "env") == 0)
 		return read_variable(reader, "env", variables->env, variables->env_count);
 	else if (strcmp(name, "git") == 0)
 		return read_git(reader);
+	else if (strcmp(name, "secret") == 0)
+		return read_secret(reader, SECRET_KIND_SECRET, start);
+	else if (strcmp(name, "value") == 0)
+		return read_secret(reader, SECRET_KIND_VALUE, start);
 	else if (strcmp(name, "namespace") == 0)
 		return memory_duplicate(variables->name_space == NULL ? "default" : variables->name_space);
 	else
 	{
 		meant = word_suggest(name, roots);
 		reader_refuse(reader, start, "'%s' is unknown; %s%s%s", name, meant == NULL ? "there are " : "did you mean '",
-					  meant == NULL ? "var.NAME, env.NAME, namespace and git.commitSha" : meant,
+					  meant == NULL ? "var.NAME, env.NAME, namespace, git.commitSha, secret.NAME and value.NAME"
+									: meant,
 					  meant == NULL ? "" : "'?");
 	}
 	return NULL;
@@ -383,21 +425,30 @@ read_call(Reader *reader, char *text)
 		count = read_arguments(reader, arguments);
 	if (function != NULL && (count < function->least || count > function->most))
 		reader_refuse(reader, start, "it is %s", function->shape);
-	if (reader->wrong_at == NULL)
+	if (reader->wrong_at == NULL && reader->kept->name[0] != '\0')
+		result = memory_duplicate("");
+	else if (reader->wrong_at == NULL)
 	{
 		result = function->apply(text, arguments, count, reader->wrong);
 		if (result == NULL)
 			reader->wrong_at = start;
 	}
-	free(text);
+	secret_text_free(text);
 	return result;
 }
 
 char *
-expression_evaluate(const char *text, size_t length, const Variables *variables, size_t *ret_offset,
-					char ret_wrong[256])
+expression_read(const char *text, size_t length, const Variables *variables, ExpressionMoment moment,
+				SecretName *ret_kept, size_t *ret_offset, char ret_wrong[256])
 {
-	Reader reader = {.start = text, .at = text, .end = text + length, .variables = variables, .wrong = ret_wrong};
+	SecretName kept = {0};
+	Reader reader = {.start = text,
+					 .at = text,
+					 .end = text + length,
+					 .variables = variables,
+					 .moment = moment,
+					 .kept = &kept,
+					 .wrong = ret_wrong};
 	char *value = read_primary(&reader);
 
 	while (value != NULL && take(&reader, '.'))
@@ -406,10 +457,21 @@ expression_evaluate(const char *text, size_t length, const Variables *variables,
 	if (value != NULL && reader.at < reader.end)
 		reader_refuse(&reader, reader.at, "only '.' and a function can follow here");
 	if (reader.wrong_at == NULL)
+	{
+		if (ret_kept != NULL)
+			*ret_kept = kept;
 		return value;
-	free(value);
+	}
+	secret_text_free(value);
 	*ret_offset = (size_t) (reader.wrong_at - text);
 	return NULL;
+}
+
+char *
+expression_evaluate(const char *text, size_t length, const Variables *variables, size_t *ret_offset,
+					char ret_wrong[256])
+{
+	return expression_read(text, length, variables, EXPRESSION_AT_DEPLOY, NULL, ret_offset, ret_wrong);
 }
 
 void

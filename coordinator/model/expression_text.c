@@ -7,9 +7,7 @@
 #include "model/diagnostics.h"
 #include "model/expression.h"
 #include "model/key_read.h"
-
-#define OPENING "${{"
-#define CLOSING "}}"
+#include "model/template.h"
 
 /* Where a byte of a value is. Exact for text in one line; other values are found by their beginning. */
 static SourceMark
@@ -25,24 +23,6 @@ mark_within(const Node *node, const char *at)
 	return mark;
 }
 
-/* The end of an expression: the first "}}" that does not stand in a literal. NULL: there is none. */
-static const char *
-find_closing(const char *at)
-{
-	char quote = '\0';
-
-	for (; *at != '\0'; at++)
-	{
-		if (quote != '\0')
-			quote = *at == quote ? '\0' : quote;
-		else if (*at == '\'' || *at == '"')
-			quote = *at;
-		else if (strncmp(at, CLOSING, 2) == 0)
-			return at;
-	}
-	return NULL;
-}
-
 static void
 node_refuse(Node *node)
 {
@@ -52,75 +32,114 @@ node_refuse(Node *node)
 	*node = refused;
 }
 
-/* Appends the value of the expression at `opening`. Returns what follows it, or NULL: it was reported. */
-static const char *
-append_value(const Node *node, const char *opening, const char *path, const Variables *variables, Text *out,
+/* Whether secrets and values in the value of this key are for the machine's start. */
+static bool
+is_template(const char *path)
+{
+	static const char *const prefixes[] = {"app.environment.", "machine.environment."};
+
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+	{
+		if (strncmp(path, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What a value becomes. In a template `plain` is what follows the last expression that is kept. */
+typedef struct Result
+{
+	bool is_template;
+	Text plain;
+	Text out;
+} Result;
+
+static void
+result_clear(Result *result)
+{
+	text_clear(&result->plain);
+	text_clear(&result->out);
+}
+
+/* Appends the value of an expression, or keeps it. False: it was reported. */
+static bool
+append_value(const Node *node, const TemplateScan *scan, const char *path, const Variables *variables, Result *result,
 			 DiagnosticList *diagnostics)
 {
-	const char *inside = opening + strlen(OPENING);
-	const char *closing = find_closing(inside);
+	ExpressionMoment moment = result->is_template ? EXPRESSION_KEPT : EXPRESSION_AT_DEPLOY;
+	SecretName kept = {0};
 	size_t offset = 0;
 	char wrong[256] = "";
 	char *value;
 
-	if (closing == NULL)
+	if (scan->closing == NULL)
 	{
-		diagnostic_add(diagnostics, mark_within(node, opening), path,
+		diagnostic_add(diagnostics, mark_within(node, scan->opening), path,
 					   "an expression that begins with '${{' has no '}}'");
-		return NULL;
+		return false;
 	}
-	value = expression_evaluate(inside, (size_t) (closing - inside), variables, &offset, wrong);
+	value = expression_read(scan->inside, (size_t) (scan->closing - scan->inside), variables, moment, &kept, &offset,
+							wrong);
 	if (value == NULL)
 	{
-		diagnostic_add(diagnostics, mark_within(node, inside + offset), path, "%s", wrong);
-		return NULL;
+		diagnostic_add(diagnostics, mark_within(node, scan->inside + offset), path, "%s", wrong);
+		return false;
 	}
-	text_append(out, value);
+	if (kept.name[0] == '\0')
+		text_append(&result->plain, value);
+	else
+	{
+		template_append_text(&result->out, text_string(&result->plain), true);
+		text_clear(&result->plain);
+		text_append_bytes(&result->out, scan->opening, (size_t) (scan->at - scan->opening));
+	}
 	free(value);
-	return closing + strlen(CLOSING);
+	return true;
 }
 
 static void
 expand_scalar(Node *node, const char *path, const Variables *variables, size_t *left_bytes, DiagnosticList *diagnostics)
 {
-	const char *at = node->text;
-	const char *opening = strstr(at, OPENING);
-	bool whole = opening == at;
-	Text out = {0};
+	TemplateScan scan = {.start = node->text, .at = node->text};
+	Result result = {.is_template = is_template(path)};
+	bool is_first = true;
+	bool whole = false;
 
-	if (opening == NULL)
+	if (strstr(node->text, TEMPLATE_OPENING) == NULL)
 		return;
-	for (; opening != NULL; opening = strstr(at, OPENING))
+	while (template_scan(&scan, &result.plain))
 	{
-		text_append_bytes(&out, at, (size_t) (opening - at));
-		/* "$${{" stands for "${{" itself. */
-		if (opening > node->text && opening[-1] == '$')
+		if (!append_value(node, &scan, path, variables, &result, diagnostics))
 		{
-			text_append(&out, &OPENING[1]);
-			at = opening + strlen(OPENING);
-			whole = false;
-			continue;
-		}
-		at = append_value(node, opening, path, variables, &out, diagnostics);
-		if (at != NULL && out.length > *left_bytes)
-		{
-			diagnostic_add(diagnostics, node->mark, path, "the expressions of a deployment make too much text");
-			at = NULL;
-		}
-		if (at == NULL)
-		{
-			text_clear(&out);
+			result_clear(&result);
 			node_refuse(node);
 			return;
 		}
-		whole = whole && *at == '\0';
+		if (result.plain.length + result.out.length > *left_bytes)
+		{
+			diagnostic_add(diagnostics, node->mark, path, "the expressions of a deployment make too much text");
+			result_clear(&result);
+			node_refuse(node);
+			return;
+		}
+		whole = is_first && scan.opening == node->text && *scan.at == '\0';
+		is_first = false;
 	}
-	text_append(&out, at);
-	*left_bytes -= out.length < *left_bytes ? out.length : *left_bytes;
+	if (result.is_template)
+		template_append_text(&result.out, text_string(&result.plain), false);
+	else
+	{
+		Text plain = result.plain;
+
+		result.plain = (Text){0};
+		result.out = plain;
+	}
+	*left_bytes -= result.out.length < *left_bytes ? result.out.length : *left_bytes;
 	free(node->text);
-	node->text = out.data == NULL ? memory_duplicate("") : out.data;
+	node->text = memory_duplicate(text_string(&result.out));
 	node->length = strlen(node->text);
 	node->quoted = node->quoted && !whole;
+	result_clear(&result);
 }
 
 void

@@ -159,7 +159,8 @@ walk_reference(Walk *walk, const Key *keys, const char *path, const char *elemen
 static void
 walk_named(Walk *walk, const Key *keys, const char *path, const char *element)
 {
-	const char *name = *(char *const *) field_of(element, keys->offset);
+	const void *field = field_of(element, keys->offset);
+	const char *name = keys->type == KEY_TEXT ? *(char *const *) field : field;
 	char below[KEY_PATH_BYTES];
 	size_t before = walk->lines->count;
 
@@ -179,7 +180,7 @@ walk_array(Walk *walk, const Key *key, const char *path, const void *source)
 	{
 		char below[KEY_PATH_BYTES];
 
-		if (key->type == KEY_MAP_LIST && key->keys->type == KEY_TEXT)
+		if (key->type == KEY_MAP_LIST && (key->keys->type == KEY_TEXT || key->keys->type == KEY_WORD))
 		{
 			walk_named(walk, key->keys, path, element);
 			continue;

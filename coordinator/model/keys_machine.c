@@ -127,6 +127,23 @@ static const Key volume_mount_keys[] = {
 	{0},
 };
 
+static const Key secret_file_keys[] = {
+	{.name = "name",
+	 .type = KEY_WORD,
+	 .required = true,
+	 .check = secret_name_check,
+	 FIELD(SecretFile, name),
+	 .example = "db-password",
+	 .doc = "The secret's name, in the machine's namespace."},
+	{.name = "path",
+	 .type = KEY_PATH,
+	 .fallback_note = "`/run/secrets/` and its name",
+	 FIELD(SecretFile, path),
+	 .example = "/run/secrets/db-password",
+	 .doc = "The file in the machine."},
+	{0},
+};
+
 static const Key dependency_keys[] = {
 	{.name = "name",
 	 .type = KEY_NAME,
@@ -269,7 +286,16 @@ const Key app_keys[] = {
 	 .maximum = 1000,
 	 .restarts = true,
 	 ARRAY(AppSpec, environment, environment_count, EnvironmentVariable),
-	 .doc = "Environment variables. Numbers and booleans are taken as they are written."},
+	 .doc = "Environment variables. Numbers and booleans are taken as they are written. `${{ secret.NAME }}` and "
+			"`${{ value.NAME }}` are worked out when the machine starts."},
+	{.name = "secrets",
+	 .type = KEY_MAP_LIST,
+	 .maximum = 32,
+	 .restarts = true,
+	 .keys = secret_file_keys,
+	 ARRAY(AppSpec, secrets, secret_count, SecretFile),
+	 .mark_offset = offsetof(SecretFile, mark),
+	 .doc = "Secrets that the machine gets as files: mode 0400, of the image's user, in memory only."},
 	{.name = "volumes",
 	 .type = KEY_MAP_LIST,
 	 .maximum = 32,

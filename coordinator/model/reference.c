@@ -190,14 +190,20 @@ static void
 print_expressions(Text *out)
 {
 	text_append(
-		out, "\n## Expressions\n\n"
-			 "In every value, but in no key, `${{ … }}` is replaced by text: `${{ var.NAME }}` by what `lttle deploy "
-			 "-v NAME=VALUE` or `--vars FILE` gives, `${{ env.NAME }}` by a line of `--env FILE` or a variable of the "
-			 "client's environment, `${{ namespace }}` by `--namespace`, `${{ git.commitSha }}` by the commit of the "
-			 "repository that the file is in, `${{ 'text' }}` by itself. `$${{` stands for `${{`. What is replaced is "
-			 "never read as YAML: no value can add a key. A value that is nothing but one expression can be a number, "
-			 "also within quotes, which YAML asks for inside of `{…}`. A name without a value is an error at its "
-			 "place.\n\nFunctions follow a value behind a dot, several in a row; characters are those of Unicode:\n\n");
+		out,
+		"\n## Expressions\n\n"
+		"In every value, but in no key, `${{ … }}` is replaced by text: `${{ var.NAME }}` by what `lttle deploy "
+		"-v NAME=VALUE` or `--vars FILE` gives, `${{ env.NAME }}` by a line of `--env FILE` or a variable of the "
+		"client's environment, `${{ namespace }}` by `--namespace`, `${{ git.commitSha }}` by the commit of the "
+		"repository that the file is in, `${{ 'text' }}` by itself. `$${{` stands for `${{`. What is replaced is "
+		"never read as YAML: no value can add a key. A value that is nothing but one expression can be a number, "
+		"also within quotes, which YAML asks for inside of `{…}`. A name without a value is an error at its "
+		"place.\n\n`${{ secret.NAME }}` and `${{ value.NAME }}` are what `lttle secrets set` and `lttle values set` "
+		"have "
+		"put into the namespace of the resource. In the `environment` of an app or a machine they are left as they "
+		"are, in what is stored and in what is shown, and worked out at each start; that there is such a secret "
+		"or value is checked at the deploy. Everywhere else a value is worked out at the deploy, and a secret is "
+		"refused.\n\nFunctions follow a value behind a dot, several in a row; characters are those of Unicode:\n\n");
 	expression_reference_print(out);
 }
 

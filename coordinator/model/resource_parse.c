@@ -181,6 +181,45 @@ place_files(const ResourceSet *set, const ResourceFile *files)
 	}
 }
 
+/* The namespace of a document's resource, which values are looked up in; its own mistakes are reported later. */
+static void
+find_namespace(const Node *document, const Variables *variables, char ret_name[NAME_MAX_BYTES + 1])
+{
+	const Node *written =
+		document->type == NODE_MAP && document->count > 0 ? node_find(&document->items[0], "namespace", NULL) : NULL;
+	size_t left_bytes = NAME_MAX_BYTES;
+	DiagnosticList unheard = {0};
+	Node copy;
+
+	snprintf(ret_name, NAME_MAX_BYTES + 1, "default");
+	if (written == NULL || written->type != NODE_SCALAR)
+		return;
+	copy = node_scalar(written->text, true);
+	expressions_expand(&copy, "", variables, &left_bytes, &unheard);
+	if (copy.type == NODE_SCALAR)
+		text_copy(ret_name, NAME_MAX_BYTES + 1, copy.text);
+	node_clear(&copy);
+	diagnostic_list_clear(&unheard);
+}
+
+static void
+expand_document(Node *document, const Variables *variables, size_t *left_bytes, DiagnosticList *problems)
+{
+	Variables own = *variables;
+	char name_space[NAME_MAX_BYTES + 1];
+	SecretSource source;
+
+	if (variables->secrets != NULL)
+	{
+		source = *variables->secrets;
+		own.secrets = NULL;
+		find_namespace(document, &own, name_space);
+		source.name_space = name_space;
+		own.secrets = &source;
+	}
+	expressions_expand(document, "", &own, left_bytes, problems);
+}
+
 static void
 read_file(const ResourceFile *file, unsigned number, const Variables *variables, size_t *left_bytes, ResourceSet *set,
 		  size_t *capacity, DiagnosticList *problems)
@@ -196,7 +235,7 @@ read_file(const ResourceFile *file, unsigned number, const Variables *variables,
 	{
 		for (size_t i = 0; i < documents.count; i++)
 		{
-			expressions_expand(&documents.items[i], "", variables, left_bytes, problems);
+			expand_document(&documents.items[i], variables, left_bytes, problems);
 			read_document(&documents.items[i], set, capacity, problems);
 		}
 		if (set->count == before && problems->count == problems_before)

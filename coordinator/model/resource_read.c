@@ -69,6 +69,47 @@ finish_volumes(AppSpec *app, DiagnosticList *diagnostics)
 	}
 }
 
+/* Its file lies where no other mount is in its way. */
+static void
+check_secret_path(const AppSpec *app, size_t index, const char *path, DiagnosticList *diagnostics)
+{
+	const SecretFile *file = &app->secrets[index];
+	const char *reserved = find_reserved(file->path);
+
+	if (reserved != NULL)
+		diagnostic_add(diagnostics, file->mark, path, "no secret can be at '%.200s': the machine needs %s", file->path,
+					   reserved);
+	for (size_t i = 0; i < app->volume_count; i++)
+	{
+		if (app->volumes[i].path != NULL && is_same_or_below(app->volumes[i].path, file->path))
+			diagnostic_add(diagnostics, file->mark, path, "'%.200s' is a file, but volume %s is mounted at '%.200s'",
+						   file->path, app->volumes[i].name, app->volumes[i].path);
+	}
+	for (size_t i = 0; i < index; i++)
+	{
+		if (app->secrets[i].path != NULL &&
+			(is_same_or_below(app->secrets[i].path, file->path) || is_same_or_below(file->path, app->secrets[i].path)))
+			diagnostic_add(diagnostics, file->mark, path, "'%.200s' is in the way of the secret at '%.200s'",
+						   file->path, app->secrets[i].path);
+	}
+}
+
+static void
+finish_secrets(AppSpec *app, DiagnosticList *diagnostics)
+{
+	for (size_t i = 0; i < app->secret_count; i++)
+	{
+		SecretFile *file = &app->secrets[i];
+		char path[KEY_PATH_BYTES];
+
+		if (file->path == NULL && file->name[0] != '\0')
+			file->path = memory_printf(SECRET_DIRECTORY "/%s", file->name);
+		snprintf(path, sizeof(path), "%s.secrets[%zu]", resource_kind_name(app->kind), i);
+		if (file->path != NULL)
+			check_secret_path(app, i, path, diagnostics);
+	}
+}
+
 /* What tcp and tls give on the outside is what the machine gives; web servers have ports of their own. */
 static void
 finish_binding(ServiceBinding *bind, uint16_t target_port)
@@ -182,6 +223,7 @@ resource_read(ResourceKind kind, const Node *map, SourceMark owner, Resource *re
 		ret_resource->app.kind = kind;
 		finish_image(&ret_resource->app, owner, map, diagnostics);
 		finish_volumes(&ret_resource->app, diagnostics);
+		finish_secrets(&ret_resource->app, diagnostics);
 		finish_dependencies(&ret_resource->app, diagnostics);
 		finish_exposes(&ret_resource->app, "app", diagnostics);
 	}

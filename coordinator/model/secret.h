@@ -13,6 +13,18 @@ typedef enum SecretKind
 #define SECRET_NAME_MAX_BYTES 127
 #define SECRET_TEXT_MAX_BYTES (64 * 1024)
 
+/* Where a machine gets them as files, unless it says otherwise. */
+#define SECRET_DIRECTORY "/run/secrets"
+
+/* Where secrets and values are looked up. */
+typedef struct SecretSource
+{
+	/* The text, for the caller to give back with secret_text_free; NULL: there is none, and what is wrong. */
+	char *(*find)(void *context, SecretKind kind, const char *name_space, const char *name, char ret_wrong[256]);
+	void *context;
+	const char *name_space; /* of what names them */
+} SecretSource;
+
 /* "secret", "value" */
 const char *secret_kind_name(SecretKind kind);
 

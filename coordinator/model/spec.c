@@ -133,6 +133,14 @@ postgres_spec_compare(const PostgresSpec *old_spec, const PostgresSpec *new_spec
 }
 
 void
+spec_changes_add(SpecChanges *changes, const char *line, bool needs_restart)
+{
+	changes->lines = memory_grow(changes->lines, &changes->capacity, changes->count + 1, sizeof(char *));
+	changes->lines[changes->count++] = memory_duplicate(line);
+	changes->needs_restart = changes->needs_restart || needs_restart;
+}
+
+void
 spec_changes_clear(SpecChanges *changes)
 {
 	for (size_t i = 0; i < changes->count; i++)

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "model/secret.h"
 
 #define NAME_MAX_BYTES 63
 
@@ -166,6 +167,14 @@ typedef struct VolumeMount
 	SourceMark mark; /* where it begins */
 } VolumeMount;
 
+/* A secret of the machine's namespace as a file in it. */
+typedef struct SecretFile
+{
+	char name[SECRET_NAME_MAX_BYTES + 1];
+	char *path;
+	SourceMark mark;
+} SecretFile;
+
 typedef struct Dependency
 {
 	char name_space[NAME_MAX_BYTES + 1];
@@ -219,8 +228,10 @@ typedef struct AppSpec
 	SnapshotPlace snapshot;			  /* flash only: where the manual trigger leads */
 	uint64_t hibernate_after_ms;	  /* flash only: suspended machines go to disk after this; 0: never by time */
 	RestartPolicy restart_policy;	  /* when the first process ends by itself */
-	EnvironmentVariable *environment; /* sorted by name */
+	EnvironmentVariable *environment; /* sorted by name; the values are templates, see expression.h */
 	size_t environment_count;
+	SecretFile *secrets; /* in the file's order */
+	size_t secret_count;
 	VolumeMount *volumes; /* in the file's order */
 	size_t volume_count;
 	Expose *exposes; /* in the file's order */
@@ -367,8 +378,9 @@ typedef struct Variables
 	size_t var_count;
 	const EnvironmentVariable *env;
 	size_t env_count;
-	const char *name_space; /* NULL: "default" */
-	const char *commit_sha; /* NULL: not known */
+	const char *name_space;		 /* NULL: "default" */
+	const char *commit_sha;		 /* NULL: not known */
+	const SecretSource *secrets; /* of values, and of secrets at a machine's start; NULL: none is known */
 } Variables;
 
 /*
@@ -445,6 +457,8 @@ void app_spec_compare(const AppSpec *old_spec, const AppSpec *new_spec, SpecChan
 void volume_spec_compare(const VolumeSpec *old_spec, const VolumeSpec *new_spec, SpecChanges *ret_changes);
 void service_spec_compare(const ServiceSpec *old_spec, const ServiceSpec *new_spec, SpecChanges *ret_changes);
 void postgres_spec_compare(const PostgresSpec *old_spec, const PostgresSpec *new_spec, SpecChanges *ret_changes);
+/* Adds what only the caller knows. */
+void spec_changes_add(SpecChanges *changes, const char *line, bool needs_restart);
 void spec_changes_clear(SpecChanges *changes);
 
 /* Names: begin with a letter; letters, digits, '-', '_'; no "--"; at most 63. NULL or what is wrong with it. */

@@ -77,14 +77,21 @@ test_what_is_wrong(void **state)
 		size_t offset;
 		const char *wrong;
 	} cases[] = {
-		{"", 0, "a value must stand here: var.NAME, env.NAME, namespace or git.commitSha"},
+		{"", 0, "a value must stand here: var.NAME, env.NAME, namespace, git.commitSha, secret.NAME or value.NAME"},
 		{"var", 3, "a name must follow: var.NAME"},
 		{"var.", 4, "a name must follow: var.NAME"},
 		{"var.nam", 4, "var.nam has no value; did you mean var.name?"},
 		{"var.nothing", 4, "var.nothing has no value; give it with -v NAME=VALUE or --vars FILE"},
 		{"env.NOTHING", 4, "env.NOTHING has no value; set it, or give it with --env FILE"},
 		{"vars.name", 0, "'vars' is unknown; did you mean 'var'?"},
-		{"secret.x", 0, "'secret' is unknown; there are var.NAME, env.NAME, namespace and git.commitSha"},
+		{"something.x", 0,
+		 "'something' is unknown; there are var.NAME, env.NAME, namespace, git.commitSha, secret.NAME and value.NAME"},
+		{"secret.x", 0, "a secret can stand only in the environment of a machine, or be a file of it (key secrets)"},
+		{"secrets.x", 0, "'secrets' is unknown; did you mean 'secret'?"},
+		{"secret", 6, "a name must follow: secret.NAME"},
+		{"secret._x", 7, "a name must begin with a letter"},
+		{"value.", 6, "a name must follow: value.NAME"},
+		{"value.x", 0, "no value is known here"},
 		{"git.branch", 4, "of git there is git.commitSha"},
 		{"var.name.trim()", 9, "there is no function 'trim'; there are substring, last, upperAscii and lowerAscii"},
 		{"var.name.upperAsci()", 9, "there is no function 'upperAsci'; did you mean 'upperAscii'?"},
@@ -172,7 +179,7 @@ test_in_a_file(void **state)
 	assert_string_equal(app->environment[1].value, "");
 	/* A value is text and nothing else, whatever stands in it. */
 	assert_string_equal(app->environment[2].value, "x\n  image: other");
-	assert_string_equal(app->environment[3].value, "${{ var.name }} and $HOME }}");
+	assert_string_equal(app->environment[3].value, "$${{ var.name }} and $HOME }}");
 	resource_set_clear(&set);
 }
 

@@ -395,7 +395,7 @@ test_command_and_other_keys(void **state)
 		{APP "  enviroment: {}\n", "f:4:3: app: unknown key 'enviroment'; did you mean 'environment'?"},
 		{APP "  size: 1\n",
 		 "f:4:3: app: unknown key 'size'; known keys: expose, name, namespace, tags, image, build, resources, mode, "
-		 "environment, volumes, command, init-scripts, restart-policy, depends-on"},
+		 "environment, secrets, volumes, command, init-scripts, restart-policy, depends-on"},
 	};
 
 	(void) state;
@@ -438,7 +438,7 @@ test_machines(void **state)
 		 "f:1:1: machine.image: is missing; it must be the name of an image, or there is a 'build'"},
 		{"machine: {name: a, image: i, expose: {a: {port: 1}}}",
 		 "f:1:30: machine: unknown key 'expose'; known keys: name, namespace, tags, image, build, resources, mode, "
-		 "environment, volumes, command, init-scripts, restart-policy, depends-on"},
+		 "environment, secrets, volumes, command, init-scripts, restart-policy, depends-on"},
 		{"machine: {name: a, image: i, volumes: [{name: v, path: /proc}]}",
 		 "f:1:40: machine.volumes[0]: no volume can be mounted at '/proc': the machine needs /proc"},
 		{"machine: {name: a, image: i}\n---\napp: {name: a, image: i}",

@@ -43,7 +43,8 @@ test_form_of_an_app(void **state)
 		"app: {name: a, image: i}",
 		"{\"expose\":{},\"name\":\"a\",\"namespace\":\"default\",\"image\":\"i\",\"resources\":{\"cpu\":1,\"memory\":"
 		"256},"
-		"\"mode\":\"regular\",\"environment\":{},\"volumes\":[],\"restart-policy\":\"always\",\"depends-on\":[]}");
+		"\"mode\":\"regular\",\"environment\":{},\"secrets\":[],\"volumes\":[],\"restart-policy\":\"always\",\"depends-"
+		"on\":[]}");
 	assert_app_json(
 		"app:\n"
 		"  name: a\n"
@@ -62,7 +63,7 @@ test_form_of_an_app(void **state)
 		"\"connection-tracking\":{\"traffic-aware\":{\"inactivity-timeout\":\"90s\"}}}},"
 		"\"name\":\"a\",\"namespace\":\"n\",\"image\":\"i:1\",\"resources\":{\"cpu\":2,\"memory\":512},"
 		"\"mode\":{\"flash\":{\"strategy\":\"manual\",\"timeout\":\"1500ms\"}},"
-		"\"environment\":{\"A\":\"a\\nä\",\"Z\":\"1\",\"x.y\":\"\"},"
+		"\"environment\":{\"A\":\"a\\nä\",\"Z\":\"1\",\"x.y\":\"\"},\"secrets\":[],"
 		"\"volumes\":[{\"name\":\"v\",\"namespace\":\"n\",\"path\":\"/v\"},"
 		"{\"name\":\"w\",\"namespace\":\"m\",\"path\":\"/w\"}],"
 		"\"command\":[\"x\",\"\",\"z\"],\"restart-policy\":\"always\",\"depends-on\":[]}");
@@ -73,12 +74,13 @@ static void
 test_form_of_an_app_that_goes_to_disk(void **state)
 {
 	(void) state;
-	assert_app_json("app: {name: a, image: i, mode: {flash: {strategy: manual, snapshot: disk, hibernate-after: 90}}}",
-					"{\"expose\":{},\"name\":\"a\",\"namespace\":\"default\",\"image\":\"i\",\"resources\":{\"cpu\":1,"
-					"\"memory\":256},"
-					"\"mode\":{\"flash\":{\"strategy\":\"manual\",\"timeout\":\"10s\",\"snapshot\":\"disk\","
-					"\"hibernate-after\":\"90s\"}},\"environment\":{},\"volumes\":[],\"restart-policy\":\"always\","
-					"\"depends-on\":[]}");
+	assert_app_json(
+		"app: {name: a, image: i, mode: {flash: {strategy: manual, snapshot: disk, hibernate-after: 90}}}",
+		"{\"expose\":{},\"name\":\"a\",\"namespace\":\"default\",\"image\":\"i\",\"resources\":{\"cpu\":1,"
+		"\"memory\":256},"
+		"\"mode\":{\"flash\":{\"strategy\":\"manual\",\"timeout\":\"10s\",\"snapshot\":\"disk\","
+		"\"hibernate-after\":\"90s\"}},\"environment\":{},\"secrets\":[],\"volumes\":[],\"restart-policy\":\"always\","
+		"\"depends-on\":[]}");
 }
 
 /* Everything that can be written, of all kinds, comes back as it was. */
@@ -206,7 +208,7 @@ test_hostile_apps(void **state)
 		{"{\"name\":\"a\",\"image\":\"i\",\"command\":[1,true,null]}", "app.command[2]: must be text, but is empty"},
 		{"{\"name\":\"a\",\"image\":\"i\",\"colour\":\"red\"}",
 		 "app: unknown key 'colour'; known keys: expose, name, namespace, tags, image, build, resources, mode, "
-		 "environment, volumes, command, init-scripts, restart-policy, depends-on"},
+		 "environment, secrets, volumes, command, init-scripts, restart-policy, depends-on"},
 		{"{\"a\":[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]}", "is nested more than 16 levels deep"},
 	};
 
