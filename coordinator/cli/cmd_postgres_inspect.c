@@ -70,6 +70,74 @@ page_put(const CliInvocation *invocation, const Text *page)
 	return EXIT_CODE_FAILURE;
 }
 
+/* ---- as whom ---- */
+
+static bool
+has_metadata_access(const json_t *user)
+{
+	const json_t *access;
+	size_t index;
+
+	json_array_foreach(json_object_get(user, "access"), index, access)
+	{
+		if (strcmp(member_text(access, "level"), "metadata") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The first user of the cluster who is there for this. The caller frees the name. */
+static int
+find_metadata_user(const CliInvocation *invocation, char **ret_name)
+{
+	_cleanup_text_ Text target = {0};
+	const char *name = NULL;
+	json_t *cluster;
+	const json_t *user;
+	size_t index;
+	int code;
+
+	api_path(&target, invocation, "postgres", invocation->arguments[0], "");
+	code = api_request(invocation, "GET", text_string(&target), &cluster);
+	if (code != EXIT_CODE_OK)
+		return code;
+	json_array_foreach(json_object_get(cluster, "users"), index, user)
+	{
+		if (name == NULL && has_metadata_access(user))
+			name = member_text(user, "name");
+	}
+	if (name != NULL)
+		*ret_name = memory_duplicate(name);
+	else
+	{
+		output_complain("postgres %s/%s: no user has the access 'metadata'; name one: lttle postgres inspect %s USER",
+						cli_namespace(invocation), invocation->arguments[0], invocation->arguments[0]);
+		code = EXIT_CODE_NOT_FOUND;
+	}
+	json_decref(cluster);
+	return code;
+}
+
+/* database_find, but for a cluster without USER it is that user. */
+static int
+find_to_inspect(const CliInvocation *invocation, Database *ret_database)
+{
+	_cleanup_free_ char *user = NULL;
+	CliInvocation with_user = *invocation;
+	const char *arguments[] = {invocation->arguments[0], NULL, NULL};
+	int code;
+
+	if (cli_has(invocation, OPTION_URL) || invocation->argument_count != 1)
+		return database_find(invocation, ret_database);
+	code = find_metadata_user(invocation, &user);
+	if (code != EXIT_CODE_OK)
+		return code;
+	arguments[1] = user;
+	with_user.arguments = arguments;
+	with_user.argument_count = 2;
+	return database_find(&with_user, ret_database);
+}
+
 int
 run_postgres_inspect(const CliInvocation *invocation)
 {
@@ -84,7 +152,7 @@ run_postgres_inspect(const CliInvocation *invocation)
 	if (code == EXIT_CODE_OK)
 		code = api_read_timeout(invocation, "30s", &timeout_ms);
 	if (code == EXIT_CODE_OK)
-		code = database_find(invocation, &database);
+		code = find_to_inspect(invocation, &database);
 	if (code == EXIT_CODE_OK)
 		code = database_dig(invocation, &database, 0);
 	if (code == EXIT_CODE_OK)
