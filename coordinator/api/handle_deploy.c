@@ -179,6 +179,8 @@ handle_deploy(ApiCall *call)
 	deploy->call = call;
 	if (result == 0)
 		result = api_call_query_flag(call, "dry-run", &deploy->request.dry_run, &error);
+	if (result == 0)
+		result = api_call_query_flag(call, "reassign-owned", &deploy->request.force, &error);
 	if (result == 0 && bundle)
 		result = read_bundle(deploy, &error);
 	else if (result == 0)

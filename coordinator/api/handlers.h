@@ -46,6 +46,14 @@ void handle_get_value(ApiCall *call);
 void handle_put_value(ApiCall *call);
 void handle_delete_value(ApiCall *call);
 
+/* handle_postgres.c */
+void handle_list_clusters(ApiCall *call);
+void handle_get_cluster(ApiCall *call);
+void handle_get_cluster_file(ApiCall *call);
+void handle_delete_cluster(ApiCall *call);
+void handle_get_access(ApiCall *call);
+void handle_wait_cluster(ApiCall *call);
+
 /* handle_events.c, handle_wait.c, handle_logs.c, handle_exec.c */
 void handle_list_events(ApiCall *call);
 void handle_wait(ApiCall *call);

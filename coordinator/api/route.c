@@ -4,13 +4,14 @@
 #include "api/handlers.h"
 
 #define MACHINE "/v1/namespaces/{ns}/machines/{name}"
+#define CLUSTER "/v1/namespaces/{ns}/postgres/{name}"
 
 /* clang-format off */
 const ApiRoute api_routes[] = {
 	{"GET",    "/v1/version",                         NULL,                  handle_version,         "Versions of the coordinator and of this API"},
 	{"GET",    "/v1/doctor",                          NULL,                  handle_doctor,          "What this host has and lacks, and what follows from it"},
 	{"POST",   "/v1/drain",                           "timeout-ms",          handle_drain,           "Put every machine on disk, before the host shuts down"},
-	{"POST",   "/v1/deploy",                          "file,bundle,dry-run",              handle_deploy,          "Check a file of resources, then apply all of it"},
+	{"POST",   "/v1/deploy",                          "file,bundle,dry-run,reassign-owned",              handle_deploy,          "Check a file of resources, then apply all of it"},
 	{"GET",    "/v1/apps",                            "namespace",           handle_list_apps,       "List apps"},
 	{"GET",    "/v1/namespaces/{ns}/apps/{name}",     NULL,                  handle_get_app,         "Show an app"},
 	{"DELETE", "/v1/namespaces/{ns}/apps/{name}",     NULL,                  handle_delete_app,      "Stop an app's machine and forget the app"},
@@ -44,6 +45,12 @@ const ApiRoute api_routes[] = {
 	{"GET",    "/v1/namespaces/{ns}/values/{name}",   NULL,                  handle_get_value,       "Show a value"},
 	{"PUT",    "/v1/namespaces/{ns}/values/{name}",   NULL,                  handle_put_value,       "Set a value"},
 	{"DELETE", "/v1/namespaces/{ns}/values/{name}",   NULL,                  handle_delete_value,    "Remove a value"},
+	{"GET",    "/v1/postgres",                        "namespace",           handle_list_clusters,   "List PostgreSQL clusters"},
+	{"GET",    CLUSTER,                               NULL,                  handle_get_cluster,     "Show a PostgreSQL cluster"},
+	{"DELETE", CLUSTER,                               "volumes",             handle_delete_cluster,  "Delete a PostgreSQL cluster"},
+	{"GET",    CLUSTER "/file",                       NULL,                  handle_get_cluster_file, "The document by which a cluster was deployed"},
+	{"GET",    CLUSTER "/access-info",                "user,from,localhost", handle_get_access,      "How a user reaches a cluster"},
+	{"GET",    CLUSTER "/wait",                       "timeout-ms",          handle_wait_cluster,    "Wait until a cluster is what its file says"},
 	{"GET",    "/v1/events",                          "namespace,name,last,follow", handle_list_events, "List what became of machines, oldest first"},
 };
 /* clang-format on */

@@ -7,6 +7,7 @@
 #include "cli/api.h"
 #include "cli/commands.h"
 #include "cli/deploy_bundle.h"
+#include "cli/deploy_text.h"
 #include "cli/deploy_watch.h"
 #include "cli/output.h"
 
@@ -85,6 +86,8 @@ deploy_finish(const CliInvocation *invocation, json_t *answer, uint64_t timeout_
 
 	if (!cli_has(invocation, OPTION_NO_WAIT))
 		code = deploy_watch(invocation, results, timeout_ms);
+	if (!cli_has(invocation, OPTION_NO_WAIT) && code == EXIT_CODE_OK)
+		code = deploy_watch_clusters(invocation, results, timeout_ms);
 	if (code == EXIT_CODE_NO_COORDINATOR)
 		return code;
 	if (cli_has(invocation, OPTION_JSON))
@@ -127,24 +130,18 @@ deploy_print_plan(const json_t *answer)
 		printf("Nothing would change.\n");
 }
 
-int
-run_deploy(const CliInvocation *invocation)
+static int
+deploy_send(const CliInvocation *invocation, const json_t *bundle, uint64_t timeout_ms)
 {
 	bool dry_run = cli_has(invocation, OPTION_DRY_RUN);
-	_cleanup_free_ char *body = NULL;
+	_cleanup_free_ char *body = json_dumps(bundle, JSON_COMPACT);
+	_cleanup_text_ Text target = {0};
 	ApiAnswer answer = {0};
-	json_t *bundle = NULL;
-	uint64_t timeout_ms;
-	int code = api_read_timeout(invocation, "10m", &timeout_ms);
+	int code;
 
-	if (code == EXIT_CODE_OK)
-		code = deploy_bundle_read(invocation, &bundle);
-	if (code != EXIT_CODE_OK)
-		return code;
-	body = json_dumps(bundle, JSON_COMPACT);
-	json_decref(bundle);
-	code = api_send(invocation, "POST", dry_run ? "/v1/deploy?bundle=true&dry-run=true" : "/v1/deploy?bundle=true",
-					body, strlen(body), &answer);
+	text_printf(&target, "/v1/deploy?bundle=true%s%s", dry_run ? "&dry-run=true" : "",
+				cli_has(invocation, OPTION_REASSIGN_OWNED) ? "&reassign-owned=true" : "");
+	code = api_send(invocation, "POST", text_string(&target), body, strlen(body), &answer);
 	if (code != EXIT_CODE_OK)
 		return code;
 	if (answer.status != 200)
@@ -156,5 +153,30 @@ run_deploy(const CliInvocation *invocation)
 	else
 		deploy_print_plan(answer.body);
 	api_answer_clear(&answer);
+	return code;
+}
+
+int
+deploy_text(const CliInvocation *invocation, const char *name, const char *text, uint64_t timeout_ms)
+{
+	json_t *bundle = json_pack("{s:[{s:s, s:s}]}", "files", "name", name, "text", text);
+	int code = deploy_send(invocation, bundle, timeout_ms);
+
+	json_decref(bundle);
+	return code;
+}
+
+int
+run_deploy(const CliInvocation *invocation)
+{
+	json_t *bundle = NULL;
+	uint64_t timeout_ms;
+	int code = api_read_timeout(invocation, "10m", &timeout_ms);
+
+	if (code == EXIT_CODE_OK)
+		code = deploy_bundle_read(invocation, &bundle);
+	if (code == EXIT_CODE_OK)
+		code = deploy_send(invocation, bundle, timeout_ms);
+	json_decref(bundle);
 	return code;
 }

@@ -43,6 +43,14 @@ const CliOption cli_options[OPTION_COUNT] = {
 	{OPTION_SSH,         0,   "ssh",         NULL, "USER@JUMP", "go through this host, by OpenSSH; also ssh://USER@JUMP:PORT"},
 	{OPTION_KEY,         0,   "key",         NULL, "FILE",     "the private key for it, and no other"},
 	{OPTION_SSH_CONFIG,  0,   "ssh-config",  NULL, "FILE",     "a configuration of ssh in place of the user's own"},
+	{OPTION_SIZE,        0,   "size",        NULL, "SIZE",     "tiny, small, medium, large or huge (without it: small)"},
+	{OPTION_STORAGE,     0,   "storage",     NULL, "SIZE",     "how much the volume holds, such as 10Gi"},
+	{OPTION_USER,        'u', "user",        NULL, "USER",     "the user who owns the database (without it: the cluster's name)"},
+	{OPTION_IMAGE,       0,   "image",       NULL, "IMAGE",    "another image"},
+	{OPTION_PG_VERSION,  0,   "pg-version",  NULL, "N",        "the major version of PostgreSQL (without it: 17)"},
+	{OPTION_LOCALHOST,   0,   "localhost",   NULL, NULL,       "by a port on 127.0.0.1, which is opened for good when there is none"},
+	{OPTION_FROM,        'n', "from",        NULL, "NS",       "as this namespace has it; an error when it has no credentials of the user"},
+	{OPTION_REASSIGN_OWNED, 0, "reassign-owned", NULL, NULL,   "what users of a cluster own goes to its superuser when they are dropped"},
 };
 
 #define NS   OPTION_BIT(OPTION_NAMESPACE)
@@ -56,7 +64,8 @@ const CliOption cli_options[OPTION_COUNT] = {
 const CliCommand cli_commands[] = {
 	{NULL, "deploy", NULL, "FILE…", 1, 1000, false,
 	 NS | JSON | OPTION_BIT(OPTION_NO_WAIT) | OPTION_BIT(OPTION_TIMEOUT) | OPTION_BIT(OPTION_RECURSIVE) |
-		 OPTION_BIT(OPTION_DRY_RUN) | OPTION_BIT(OPTION_VARIABLE) | OPTION_BIT(OPTION_VARS) | OPTION_BIT(OPTION_ENV),
+		 OPTION_BIT(OPTION_DRY_RUN) | OPTION_BIT(OPTION_VARIABLE) | OPTION_BIT(OPTION_VARS) | OPTION_BIT(OPTION_ENV) |
+		 OPTION_BIT(OPTION_REASSIGN_OWNED),
 	 "files", run_deploy, "Apply files of resources",
 	 "All of the files are checked before anything changes. What is wrong is printed as FILE:LINE:COLUMN: KEY: message,\n"
 	 "and then nothing is applied. '-' reads standard input. Deploying an unchanged file changes nothing.\n"
@@ -126,6 +135,28 @@ const CliCommand cli_commands[] = {
 	 "A namespace is there as long as something is in it."},
 	{"namespace", "delete", "rm", "NAME", 1, 1, false, YES | OPTION_BIT(OPTION_VOLUMES), "namespaces", run_namespace_delete,
 	 "Delete everything in a namespace", "Its volumes stay, unless --volumes says otherwise."},
+
+	{"postgres", "create", NULL, "NAME [PARAMETER=VALUE…]", 1, 200, false,
+	 NS | JSON | OPTION_BIT(OPTION_NO_WAIT) | OPTION_BIT(OPTION_TIMEOUT) | OPTION_BIT(OPTION_SIZE) |
+		 OPTION_BIT(OPTION_STORAGE) | OPTION_BIT(OPTION_DATABASE) | OPTION_BIT(OPTION_USER) | OPTION_BIT(OPTION_IMAGE) |
+		 OPTION_BIT(OPTION_PG_VERSION),
+	 NULL, run_postgres_create, "Make a PostgreSQL cluster",
+	 "PARAMETER=VALUE are settings of postgresql.conf. Everything else that a cluster can have stands in a file: lttle deploy, or\n"
+	 "lttle postgres edit. It waits until the server is what was asked for. --database is the one that is made."},
+	{"postgres", "list", "ls", "", 0, 0, false, NS | ALL | JSON, NULL, run_postgres_list, "List PostgreSQL clusters", NULL},
+	{"postgres", "get", NULL, "NAME", 1, 1, false, NS | JSON, "postgres", run_postgres_get, "Show a PostgreSQL cluster",
+	 "Also what somebody has changed by hand since (drift): it is shown and left alone. Does not wake it."},
+	{"postgres", "edit", NULL, "NAME", 1, 1, false,
+	 NS | OPTION_BIT(OPTION_NO_WAIT) | OPTION_BIT(OPTION_TIMEOUT) | OPTION_BIT(OPTION_REASSIGN_OWNED), "postgres",
+	 run_postgres_edit, "Change a PostgreSQL cluster in an editor",
+	 "Its file opens in $VISUAL, $EDITOR or vi, and is deployed when it was changed. What is refused is kept beside, to go on with."},
+	{"postgres", "delete", "rm", "NAME", 1, 1, false, NS | YES | OPTION_BIT(OPTION_VOLUMES), "postgres",
+	 run_postgres_delete, "Delete a PostgreSQL cluster",
+	 "With its users' credentials. Its volume stays, unless --volumes says otherwise; a cluster of the same name takes it over."},
+	{"postgres", "access-info", NULL, "CLUSTER [USER]", 1, 2, false,
+	 NS | JSON | OPTION_BIT(OPTION_LOCALHOST) | OPTION_BIT(OPTION_FROM), "postgres", run_postgres_access_info,
+	 "Print how a user reaches a cluster: the connection URL",
+	 "USER is the cluster's first one, unless named. Does not wake it. export DATABASE_URL=$(lttle postgres access-info shop app)"},
 
 	{"secrets", "set", NULL, "NAME", 1, 1, false, NS, "secrets", run_secret_set, "Set a secret",
 	 "It is read from standard input, without the last end of line, or asked for on a terminal. Machines name it in their\n"
@@ -227,7 +258,7 @@ const CliGroup cli_groups[] = {
 	{"volume", "Volumes: data that outlives machines"},
 	{"image", "Images that machines are made of"},
 	{"namespace", "Namespaces: what belongs together"},
-	{"postgres", "PostgreSQL: servers, and what is in them"},
+	{"postgres", "PostgreSQL clusters: servers, their users, their databases"},
 	{"secrets", "Secrets of namespaces, kept encrypted, for machines to use"},
 	{"values", "Values of namespaces: what isn't secret and files need not hold"},
 };

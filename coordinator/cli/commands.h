@@ -38,6 +38,13 @@ int run_image_prune(const CliInvocation *invocation);
 int run_namespace_list(const CliInvocation *invocation);
 int run_namespace_delete(const CliInvocation *invocation);
 
+int run_postgres_create(const CliInvocation *invocation);
+int run_postgres_list(const CliInvocation *invocation);
+int run_postgres_get(const CliInvocation *invocation);
+int run_postgres_edit(const CliInvocation *invocation);
+int run_postgres_delete(const CliInvocation *invocation);
+int run_postgres_access_info(const CliInvocation *invocation);
+
 int run_secret_set(const CliInvocation *invocation);
 int run_secret_get(const CliInvocation *invocation);
 int run_secret_list(const CliInvocation *invocation);

@@ -57,7 +57,7 @@ static const char *const script[] = {
 	"		kind=''",
 	"	fi",
 	"	case $kind in",
-	"	apps | machines | services | volumes | namespaces | secrets | values)",
+	"	apps | machines | services | volumes | namespaces | secrets | values | postgres)",
 	"		kind=$(lttle names \"$kind\" \"${where[@]}\" 2>/dev/null)",
 	"		;;",
 	"	files) mapfile -t COMPREPLY < <(compgen -f -- \"$current\") && compopt -o filenames && return ;;",

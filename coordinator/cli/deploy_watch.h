@@ -17,4 +17,10 @@ struct json_t;
  */
 int deploy_watch(const CliInvocation *invocation, struct json_t *results, uint64_t timeout_ms);
 
+/*
+ * Then waits until the clusters of a deploy are what their files say: users, databases, settings. What it did is added
+ * to their changes, what was refused is their "error". timeout_ms: for each.
+ */
+int deploy_watch_clusters(const CliInvocation *invocation, struct json_t *results, uint64_t timeout_ms);
+
 #endif

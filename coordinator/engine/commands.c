@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "engine/clusters.h"
 #include "engine/engine_private.h"
 
 #define DELETE_TIMEOUT_MS	 (5 * 60 * 1000)
@@ -49,6 +50,13 @@ command_delete(Engine *engine, ResourceKind kind, const char *name_space, const 
 				: error_set(&error, -EBUSY, "machine %s: belongs to an app; delete the app", machine->label);
 
 		done(context, result, NULL, &error);
+		return;
+	}
+	if (engine_find_cluster(engine, name_space, name) != NULL)
+	{
+		error_set(&error, -EBUSY, "app %s: belongs to postgres/%s; lttle postgres delete takes both", machine->label,
+				  name);
+		done(context, -EBUSY, NULL, &error);
 		return;
 	}
 	machine_delete(machine, done, context);

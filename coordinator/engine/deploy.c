@@ -50,6 +50,8 @@ deploy_store(Deployment *deployment, Error *err)
 			result = store_put_volume(store, &step->resource->volume, err);
 		else if (step->resource->kind == RESOURCE_SERVICE)
 			result = store_put_service(store, &step->resource->service, err);
+		else if (step->resource->kind == RESOURCE_POSTGRES)
+			result = cluster_store(deployment->engine, &step->resource->postgres, err);
 		else
 			result = deploy_store_app(deployment->engine, step, err);
 	}
@@ -149,6 +151,8 @@ deploy_apply(Deployment *deployment)
 		}
 		else if (deployment->steps[i].resource->kind == RESOURCE_SERVICE)
 			engine_put_service(engine, &deployment->steps[i].resource->service);
+		else if (deployment->steps[i].resource->kind == RESOURCE_POSTGRES)
+			engine_put_cluster(engine, &deployment->steps[i].resource->postgres, clock_realtime_ms());
 	}
 	for (size_t i = 0; i < deployment->set.count; i++)
 	{
@@ -172,6 +176,11 @@ deploy_apply(Deployment *deployment)
 		else
 			machine_look_for_moved_image(step->machine);
 	}
+	for (size_t i = 0; i < deployment->set.count; i++)
+	{
+		if (deployment->steps[i].resource->kind == RESOURCE_POSTGRES)
+			cluster_deployed(engine, &deployment->steps[i].resource->postgres, deployment->force);
+	}
 }
 
 static json_t *
@@ -182,7 +191,7 @@ deploy_to_json(const Deployment *deployment)
 	for (size_t i = 0; i < deployment->set.count; i++)
 	{
 		const DeployStep *step = &deployment->steps[i];
-		bool is_new = step->volume == NULL && step->service == NULL && step->machine == NULL;
+		bool is_new = step->volume == NULL && step->service == NULL && step->machine == NULL && step->cluster == NULL;
 		json_t *changes = json_array();
 
 		for (size_t k = 0; k < step->changes.count; k++)
@@ -208,12 +217,14 @@ deploy_describe_new(Deployment *deployment)
 		DeployStep *step = &deployment->steps[i];
 		const Resource *resource = step->resource;
 
-		if (step->volume != NULL || step->service != NULL || step->machine != NULL)
+		if (step->volume != NULL || step->service != NULL || step->machine != NULL || step->cluster != NULL)
 			continue;
 		if (resource->kind == RESOURCE_VOLUME)
 			volume_spec_compare(NULL, &resource->volume, &step->changes);
 		else if (resource->kind == RESOURCE_SERVICE)
 			service_spec_compare(NULL, &resource->service, &step->changes);
+		else if (resource->kind == RESOURCE_POSTGRES)
+			postgres_spec_compare(NULL, &resource->postgres, &step->changes);
 		else
 			app_spec_compare(NULL, &resource->app, &step->changes);
 	}
@@ -222,7 +233,7 @@ deploy_describe_new(Deployment *deployment)
 void
 engine_deploy(Engine *engine, const DeployRequest *request, EngineDeployed done, void *context)
 {
-	Deployment deployment = {.engine = engine};
+	Deployment deployment = {.engine = engine, .force = request->force};
 	Error error = {0};
 	json_t *body = NULL;
 	int result = engine_check_open(engine, &error);

@@ -20,7 +20,8 @@ deploy_complain(Deployment *deployment, const Resource *resource, const SourceMa
 	Diagnostic diagnostic = {.line = place.line, .column = place.column, .file = place.file};
 	va_list arguments;
 
-	snprintf(diagnostic.key_path, sizeof(diagnostic.key_path), "%s.%s", resource_kind_name(resource->kind), key_path);
+	snprintf(diagnostic.key_path, sizeof(diagnostic.key_path), "%s.%s",
+			 resource_kind_name(resource->of_cluster ? RESOURCE_POSTGRES : resource->kind), key_path);
 	va_start(arguments, format);
 	vsnprintf(diagnostic.message, sizeof(diagnostic.message), format, arguments);
 	va_end(arguments);
@@ -294,6 +295,7 @@ deploy_check(Deployment *deployment, const DeployRequest *request)
 								  &deployment->diagnostics);
 	if (result < 0)
 		return result;
+	deploy_expand_clusters(&deployment->set);
 	deployment->steps = memory_allocate(deployment->set.count * sizeof(*deployment->steps));
 	result = resource_set_check_references(&deployment->set, &deployed, &deployment->diagnostics);
 	for (size_t i = 0; i < deployment->set.count; i++)
@@ -301,12 +303,14 @@ deploy_check(Deployment *deployment, const DeployRequest *request)
 		DeployStep *step = &deployment->steps[i];
 
 		step->resource = &deployment->set.resources[i];
+		if (step->resource->kind == RESOURCE_VOLUME || resource_is_machine(step->resource))
+			deploy_check_owner(deployment, step->resource);
 		if (step->resource->kind == RESOURCE_VOLUME)
 			deploy_check_volume(deployment, step);
 		else if (step->resource->kind == RESOURCE_SERVICE)
 			deploy_check_service(deployment, step);
 		else if (step->resource->kind == RESOURCE_POSTGRES)
-			deploy_complain(deployment, step->resource, NULL, "name", "this coordinator deploys no clusters");
+			deploy_check_cluster(deployment, step);
 		else
 			deploy_check_machine(deployment, step);
 	}

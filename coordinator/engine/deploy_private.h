@@ -2,6 +2,7 @@
 #ifndef ENGINE_DEPLOY_PRIVATE_H
 #define ENGINE_DEPLOY_PRIVATE_H
 
+#include "engine/clusters.h"
 #include "engine/engine_private.h"
 
 /* What a deployment does with one resource. */
@@ -11,6 +12,7 @@ typedef struct DeployStep
 	Machine *machine;		/* app, machine: the one that is there, or NULL */
 	EngineVolume *volume;	/* volume: the one that is there, or NULL */
 	EngineService *service; /* service: the one that is there, or NULL */
+	EngineCluster *cluster; /* postgres: the one that is there, or NULL */
 	unsigned index;			/* app, machine that is new: its address */
 	SpecChanges changes;
 } DeployStep;
@@ -22,11 +24,18 @@ typedef struct Deployment
 	DeployStep *steps; /* as many as set has resources */
 	size_t *order;	   /* of the set's resources: who is depended on comes first */
 	DiagnosticList diagnostics;
+	bool force;
 } Deployment;
 
 /* key_path: below the kind: "volumes[0].name". mark NULL: the resource's own place. */
 void deploy_complain(Deployment *deployment, const Resource *resource, const SourceMark *mark, const char *key_path,
 					 const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* Appends what the set's clusters become. */
+void deploy_expand_clusters(ResourceSet *set);
+void deploy_check_cluster(Deployment *deployment, DeployStep *step);
+/* Complains of an app or volume that belongs to a cluster, or that the file calls by the same name. */
+void deploy_check_owner(Deployment *deployment, const Resource *resource);
 
 /* Fills set and steps from the files. -EINVAL with diagnostics. */
 int deploy_check(Deployment *deployment, const DeployRequest *request) MUST_CHECK;

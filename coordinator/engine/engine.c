@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/service.h"
 #include "base/text.h"
+#include "engine/clusters.h"
 #include "engine/engine_private.h"
 #include "host/manifest.h"
 #include "engine/reach.h"
@@ -99,6 +100,7 @@ engine_remove_machine(Engine *engine, Machine *machine)
 		log_error("app not removed from the store", "machine", machine->label, "reason", error.message);
 	machine->spec.expose_count = 0;
 	engine_expose(engine, &machine->spec);
+	engine_forget_cluster(engine, machine->spec.name_space, machine->spec.name);
 	log_info("deleted", "namespace", machine->spec.name_space, "machine", machine->spec.name);
 	machine_end_waits(machine, true);
 	machine_free(machine);
@@ -408,6 +410,8 @@ engine_open(Engine *engine, Error *err)
 	if (result == 0)
 		result = store_each_service(engine->store, engine_load_service, engine_report_row, engine, err);
 	if (result == 0)
+		result = engine_load_clusters(engine, err);
+	if (result == 0)
 		engine->reach = reach_start(engine);
 	return result;
 }
@@ -498,6 +502,7 @@ engine_free(Engine *engine)
 		free(volume);
 	}
 	engine_clear_services(engine);
+	engine_free_clusters(engine);
 	engine_unpin_images(engine);
 	reach_end(engine->reach, deserted);
 	if (deserted && engine->store != NULL)

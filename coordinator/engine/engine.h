@@ -44,9 +44,45 @@ typedef struct DeployRequest
 	const ResourceFile *files; /* all or nothing of them */
 	size_t file_count;
 	Variables variables;
+	bool force;	  /* what a cluster's users own goes to its superuser when they are dropped */
 	bool dry_run; /* changes nothing; the body's changes of what is new are all that it says */
 } DeployRequest;
 void engine_deploy(Engine *engine, const DeployRequest *request, EngineDeployed done, void *context);
+
+/*
+ * PostgreSQL clusters. "state" is "starting", "applying", "ready" or "failed" (with "problem"); "notes" what the last
+ * change has done, "drift" what somebody has made otherwise by hand.
+ */
+struct json_t *engine_list_clusters(Engine *engine, const char *name_space);
+int engine_get_cluster(Engine *engine, const char *name_space, const char *name, struct json_t **ret_cluster,
+					   Error *err) MUST_CHECK;
+/* As a document of a file: {"postgres": …}. */
+int engine_get_cluster_spec(Engine *engine, const char *name_space, const char *name, struct json_t **ret_spec,
+							Error *err) MUST_CHECK;
+/* With its app, services and secrets; its volume, with the data, only with `volume`. Done when they are gone, with
+ * {"volume": name, "volume-deleted"}. */
+void engine_delete_cluster(Engine *engine, const char *name_space, const char *name, bool volume, EngineDone done,
+						   void *context);
+
+/* How a user reaches a cluster. Never wakes it. */
+typedef struct ClusterAccessQuery
+{
+	const char *name_space;
+	const char *name;
+	const char *user; /* NULL: the first one; "postgres": the superuser */
+	const char *from; /* the namespace that asks: -ENOENT when it has no credentials. NULL: the cluster's own */
+	bool local;		  /* by a port on 127.0.0.1, which is made when there is none */
+} ClusterAccessQuery;
+/* {"host", "port", "user", "password", "database", "url"}. */
+int engine_get_access(Engine *engine, const ClusterAccessQuery *query, struct json_t **ret_access,
+					  Error *err) MUST_CHECK;
+
+/* Waits until a cluster is what its file says. Done with the cluster; -EIO with the problem when it is "failed";
+ * -ETIMEDOUT; -ENOENT. NULL: it is done already. */
+typedef struct ClusterWait ClusterWait;
+ClusterWait *engine_wait_cluster(Engine *engine, const char *name_space, const char *name, uint64_t timeout_ms,
+								 EngineDone done, void *context);
+void engine_cancel_cluster_wait(ClusterWait *wait);
 
 /* Names: with prefix, `name` may be a unique prefix of a machine's name; -ENOENT, or -ENOTUNIQ when it fits several
  * (the message lists them). */

@@ -39,6 +39,7 @@ typedef struct EnginePressure
 	Machine *leaving;		 /* goes to disk for it, one at a time; NULL: none */
 } EnginePressure;
 
+typedef struct EngineCluster EngineCluster; /* see clusters.h */
 typedef struct Drain Drain;
 typedef struct LogWatch LogWatch;
 typedef struct Reach Reach;
@@ -53,6 +54,7 @@ struct Engine
 	DoorKeeper *doors;
 	Machine *machines;
 	EngineVolume *volumes;
+	EngineCluster *clusters; /* in the order of namespace and name */
 	EngineService *services; /* in the order of namespace and name */
 	Reach *reach;			 /* see reach.h; NULL before the start and after the end */
 	ImagePin *pins;

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "engine/clusters.h"
 #include "engine/engine_private.h"
 
 static void
@@ -32,6 +33,17 @@ exit_status_to_json(int status)
 	if (WIFSIGNALED(status))
 		return json_integer(128 + WTERMSIG(status));
 	return json_integer(WEXITSTATUS(status));
+}
+
+/* What an app or a volume belongs to: "postgres/NAME", of its namespace. */
+static void
+json_set_owner(json_t *object, const EngineCluster *cluster)
+{
+	char owner[NAME_MAX_BYTES + 16] = "";
+
+	if (cluster != NULL)
+		snprintf(owner, sizeof(owner), "postgres/%s", cluster->spec.name);
+	json_set_text(object, "owner", owner);
 }
 
 static json_t *
@@ -130,6 +142,7 @@ app_to_json(const Machine *machine)
 
 	network_format_address(machine->network.address, address);
 	network_format_address6(&machine->network, address6);
+	json_set_owner(object, engine_find_cluster(machine->engine, machine->spec.name_space, machine->spec.name));
 	json_object_set_new(object, "services", machine_services_to_json(machine));
 	json_set_text(object, "phase", phase_name(machine->phase));
 	json_set_text(object, "address", address);
@@ -164,6 +177,7 @@ volume_to_json(Engine *engine, const EngineVolume *volume)
 				json_array_append_new(users, json_string(machine->label));
 		}
 	}
+	json_set_owner(object, engine_find_volume_cluster(engine, volume->spec.name_space, volume->spec.name));
 	json_object_set_new(object, "used-by", users);
 	return object;
 }

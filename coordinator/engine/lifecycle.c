@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "engine/clusters.h"
 #include "engine/engine_private.h"
 #include "engine/machine_secrets.h"
 #include "engine/reach.h"
@@ -348,6 +349,9 @@ machine_open_flash(Machine *machine, Error *err)
 	if (fd < 0 || fchown(fd, uid, gid) < 0)
 		return error_set_errno(err, errno, "%s", machine->paths.activity);
 	machine_write_ignored(machine);
+	result = machine_write_cluster_files(machine, err);
+	if (result < 0)
+		return result;
 	flash_channel_close(machine->flash);
 	machine->flash = NULL;
 	return flash_channel_open(machine->engine->loop, machine->paths.flash_socket, uid, gid, &handlers, &machine->flash,

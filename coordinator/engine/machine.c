@@ -14,6 +14,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "engine/clusters.h"
 #include "engine/engine_private.h"
 #include "engine/machine_secrets.h"
 #include "host/reclaim.h"
@@ -385,6 +386,7 @@ machine_dispatch(Machine *machine, FsmEvent event, const char *detail)
 	machine_settle_boot(machine, row->action == ACTION_WARN_SLOW);
 	engine_note_phase(machine->engine);
 	engine_settle_dependents(machine->engine, before, machine);
+	engine_settle_cluster(machine->engine, machine);
 	/* Settled before acting as well: an action may go on to the next phase at once, and this one was reached. */
 	machine_settle_waits(machine);
 	if (row->action == ACTION_FORGET)

@@ -282,6 +282,13 @@ reach_note_change(Reach *reach)
 }
 
 void
+reach_apply_now(Reach *reach)
+{
+	if (reach != NULL)
+		reach_apply(reach);
+}
+
+void
 reach_note_link(Reach *reach, const Machine *machine)
 {
 	Error error;

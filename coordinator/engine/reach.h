@@ -23,6 +23,9 @@ Reach *reach_start(Engine *engine);
 /* Something has changed that it depends on. NULL: nothing. */
 void reach_note_change(Reach *reach);
 
+/* The same, at once. */
+void reach_apply_now(Reach *reach);
+
 /* The machine's link is there, new or anew. */
 void reach_note_link(Reach *reach, const Machine *machine);
 

@@ -271,7 +271,7 @@ const Key postgres_keys[] = {
 	 .keys = expose_keys + 1,
 	 ARRAY(PostgresSpec, machine.exposes, machine.expose_count, Expose),
 	 .mark_offset = offsetof(Expose, mark),
-	 .fallback_note = "`access`, inside the host",
+	 .fallback_note = "`access`, inside the host, `traffic-aware`",
 	 .doc = "The services of the server's port, 5432: a map from a name of your choice, as of an app."},
 	{.name = "mode",
 	 .type = KEY_CHOICE,

@@ -15,8 +15,8 @@
 /* The longest of the names that are made of a cluster's: "NAME-superuser-password", within NAME_MAX_BYTES. */
 #define CLUSTER_NAME_MAX_BYTES 40
 
-/* Room for "-username" and "-password" behind a cluster's and a user's name. */
-#define SECRET_SUFFIX_BYTES 9
+/* Of the service that a cluster has when its file names none. */
+#define INACTIVITY_TIMEOUT_MS 10000
 
 typedef struct Removed
 {
@@ -200,9 +200,6 @@ finish_user(const PostgresSpec *spec, size_t at, SourceMark owner, DiagnosticLis
 	if (user->name == NULL)
 		return;
 	postgres_user_label(user->name, label);
-	if (strlen(spec->name) + 1 + strlen(label) + SECRET_SUFFIX_BYTES > NAME_MAX_BYTES)
-		complain(diagnostics, user->mark, owner, path,
-				 "the secret '%s-%s-password' would have a name of more than 63 characters", spec->name, label);
 	for (size_t i = 0; i < at; i++)
 	{
 		const char *earlier = spec->users[i].name;
@@ -284,6 +281,9 @@ finish_exposes(PostgresSpec *spec)
 		machine->exposes = memory_allocate(sizeof(*machine->exposes));
 		machine->expose_count = 1;
 		text_copy(machine->exposes[0].name, sizeof(machine->exposes[0].name), "access");
+		/* Pools stay connected; under them the server sleeps. */
+		machine->exposes[0].tracking =
+			(ServiceTracking){.kind = TRACKING_TRAFFIC_AWARE, .inactivity_timeout_ms = INACTIVITY_TIMEOUT_MS};
 	}
 	for (size_t i = 0; i < machine->expose_count; i++)
 		machine->exposes[i].port = POSTGRES_PORT;

@@ -45,6 +45,11 @@ void postgres_spec_image(const PostgresSpec *spec, char ret_image[256]);
 /* The volume that holds its data: its own, "NAME-data", or the one that it names. */
 void postgres_spec_volume_name(const PostgresSpec *spec, char ret_name[NAME_MAX_BYTES + 1]);
 
+/* The app that it becomes. A deep copy. */
+void postgres_spec_expand(const PostgresSpec *spec, AppSpec *ret_app);
+/* The volume; false: it uses one that is there. Nothing in it is to be freed. */
+bool postgres_spec_expand_volume(const PostgresSpec *spec, VolumeSpec *ret_volume);
+
 /* What of a user's name the name of a secret can hold, '-' in the place of the rest; of a name that has nothing of it,
  * "user-" and a digest. Two users of a cluster never have the same; see postgres_read.h. */
 void postgres_user_label(const char *user, char ret_label[NAME_MAX_BYTES + 1]);

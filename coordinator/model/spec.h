@@ -317,6 +317,7 @@ const char *resource_kind_name(ResourceKind kind);
 typedef struct Resource
 {
 	ResourceKind kind;
+	bool of_cluster; /* app, volume: not written, but made for a cluster; its place is the cluster's */
 	SourceMark mark; /* of the kind's key */
 	union
 	{

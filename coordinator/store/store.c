@@ -40,6 +40,12 @@ static const char *const queries[QUERY_COUNT] = {
 						  " ON CONFLICT (namespace, name) DO UPDATE SET spec = excluded.spec",
 	[QUERY_DELETE_SERVICE] = "DELETE FROM services WHERE namespace = ?1 AND name = ?2",
 	[QUERY_EACH_SERVICE] = "SELECT namespace, name, spec FROM services ORDER BY namespace, name",
+	[QUERY_PUT_CLUSTER] = "INSERT INTO clusters (namespace, name, spec, created_ms) VALUES (?1, ?2, ?3, ?4)"
+						  " ON CONFLICT (namespace, name) DO UPDATE SET spec = excluded.spec",
+	[QUERY_NOTE_CLUSTER_APPLIED] = "UPDATE clusters SET applied = ?3 WHERE namespace = ?1 AND name = ?2",
+	[QUERY_DELETE_CLUSTER] = "DELETE FROM clusters WHERE namespace = ?1 AND name = ?2",
+	[QUERY_EACH_CLUSTER] = "SELECT namespace, name, spec, created_ms, applied FROM clusters"
+						   " ORDER BY namespace, name",
 	[QUERY_PUT_MACHINE] =
 		"INSERT INTO machines (" MACHINE_COLUMNS ")"
 		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"

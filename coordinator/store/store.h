@@ -34,10 +34,24 @@ int store_delete_app(Store *store, const char *name_space, const char *name,
 int store_put_service(Store *store, const ServiceSpec *spec, Error *err) MUST_CHECK; /* a document of its own */
 int store_delete_service(Store *store, const char *name_space, const char *name, Error *err) MUST_CHECK;
 
+/* A PostgreSQL cluster, and the spec that its server has last been brought to. */
+typedef struct ClusterRecord
+{
+	PostgresSpec spec;
+	uint64_t created_ms;  /* ms since the epoch */
+	PostgresSpec applied; /* only with has_applied */
+	bool has_applied;
+} ClusterRecord;
+int store_put_cluster(Store *store, const PostgresSpec *spec, uint64_t created_ms,
+					  Error *err) MUST_CHECK; /* created_ms counts only for a new one */
+int store_note_cluster_applied(Store *store, const PostgresSpec *spec, Error *err) MUST_CHECK;
+int store_delete_cluster(Store *store, const char *name_space, const char *name, Error *err) MUST_CHECK;
+
 /* Functions that are called for each: 0 goes on, a negative number stops and is returned. */
 typedef int (*StoreVolumeFunction)(void *context, const VolumeSpec *spec);
 typedef int (*StoreAppFunction)(void *context, const AppSpec *spec);
 typedef int (*StoreServiceFunction)(void *context, const ServiceSpec *spec);
+typedef int (*StoreClusterFunction)(void *context, const ClusterRecord *record);
 /* Calls function for each, in the order of namespace and name. problem(): a row that was left out, and why. */
 typedef void (*StoreProblemFunction)(void *context, const char *what);
 int store_each_volume(Store *store, StoreVolumeFunction function, StoreProblemFunction problem, void *context,
@@ -45,6 +59,9 @@ int store_each_volume(Store *store, StoreVolumeFunction function, StoreProblemFu
 int store_each_app(Store *store, StoreAppFunction function, StoreProblemFunction problem, void *context,
 				   Error *err) MUST_CHECK;
 int store_each_service(Store *store, StoreServiceFunction function, StoreProblemFunction problem, void *context,
+					   Error *err) MUST_CHECK;
+
+int store_each_cluster(Store *store, StoreClusterFunction function, StoreProblemFunction problem, void *context,
 					   Error *err) MUST_CHECK;
 
 /* What the store knows of a machine (one per app, of the same namespace and name). Times: ms since the epoch. */

@@ -298,6 +298,8 @@ class Coordinator:
             if self.process is None or self.process.poll() is not None:
                 self.process = None
                 self.start()
+            for cluster in self.json("postgres", "list", "--all-namespaces"):
+                self.cli("postgres", "delete", "--ns", cluster["namespace"], cluster["name"], "-y")
             for machine in self.json("machine", "list", "--all-namespaces"):
                 kind = "app" if machine["app"] else "machine"
                 self.cli(kind, "delete", "--ns", machine["namespace"], machine["name"], "-y")

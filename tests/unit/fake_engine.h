@@ -15,6 +15,7 @@
 
 #include "base/text.h"
 #include "engine/engine.h"
+#include "fake_clusters.h"
 #include "fake_secrets.h"
 
 typedef struct Deployed
@@ -573,6 +574,41 @@ find_deployed(const Engine *engine, ResourceKind kind, const char *name_space, c
 	return NULL;
 }
 
+/* ---- clusters ---- */
+
+static json_t *
+fake_cluster_spec(Engine *engine, const char *name_space, const char *name)
+{
+	const Deployed *deployed = find_deployed(engine, RESOURCE_POSTGRES, name_space, name);
+
+	return deployed == NULL ? NULL : deployed->spec;
+}
+
+static void
+fake_cluster_drop(Engine *engine, const char *name_space, const char *name)
+{
+	size_t at = (size_t) (find_deployed(engine, RESOURCE_POSTGRES, name_space, name) - engine->deployed);
+
+	json_decref(engine->deployed[at].spec);
+	engine->deployed[at] = engine->deployed[--engine->deployed_count];
+}
+
+json_t *
+engine_list_clusters(Engine *engine, const char *name_space)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < engine->deployed_count; i++)
+	{
+		const json_t *spec = engine->deployed[i].spec;
+
+		if (engine->deployed[i].kind == RESOURCE_POSTGRES &&
+			(name_space == NULL || strcmp(name_space, json_string_value(json_object_get(spec, "namespace"))) == 0))
+			json_array_append_new(array, fake_cluster_to_json(spec));
+	}
+	return array;
+}
+
 static json_t *
 deploy_compare(const Deployed *old, const Resource *resource, bool dry_run)
 {
@@ -580,6 +616,7 @@ deploy_compare(const Deployed *old, const Resource *resource, bool dry_run)
 	json_t *lines = json_array();
 	VolumeSpec old_volume;
 	AppSpec old_app;
+	PostgresSpec old_cluster;
 
 	if (old == NULL && !dry_run)
 		return lines;
@@ -595,6 +632,12 @@ deploy_compare(const Deployed *old, const Resource *resource, bool dry_run)
 	{
 		app_spec_compare(&old_app, &resource->app, &changes);
 		app_spec_clear(&old_app);
+	}
+	if (old != NULL && resource->kind == RESOURCE_POSTGRES &&
+		postgres_spec_from_json(old->spec, &old_cluster, NULL) == 0)
+	{
+		postgres_spec_compare(&old_cluster, &resource->postgres, &changes);
+		postgres_spec_clear(&old_cluster);
 	}
 	for (size_t i = 0; i < changes.count; i++)
 		json_array_append_new(lines, json_string(changes.lines[i]));

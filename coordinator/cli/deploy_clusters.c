@@ -1,0 +1,62 @@
+/* Waiting for the PostgreSQL clusters of a deploy; see deploy_watch.h. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "cli/api.h"
+#include "cli/deploy_watch.h"
+
+static int
+wait_for(const CliInvocation *invocation, json_t *result, uint64_t timeout_ms)
+{
+	_cleanup_text_ Text target = {0};
+	ApiAnswer answer = {0};
+	const json_t *note;
+	size_t index;
+	int code;
+
+	text_append(&target, "/v1/namespaces/");
+	http_append_encoded(&target, member_text(result, "namespace"));
+	text_append(&target, "/postgres/");
+	http_append_encoded(&target, member_text(result, "name"));
+	text_printf(&target, "/wait?timeout-ms=%" PRIu64, timeout_ms);
+	code = api_send(invocation, "GET", text_string(&target), NULL, 0, &answer);
+	if (code != EXIT_CODE_OK)
+		return code;
+	if (answer.status == 200)
+	{
+		json_array_foreach(json_object_get(answer.body, "notes"), index, note)
+		{
+			json_array_append(json_object_get(result, "changes"), (json_t *) note);
+		}
+	}
+	else
+	{
+		const char *message = member_text(json_object_get(answer.body, "error"), "message");
+
+		json_object_set_new(result, "error", json_string(message[0] != '\0' ? message : "no answer"));
+		code = answer.status == 504 ? EXIT_CODE_TIMED_OUT : EXIT_CODE_FAILURE;
+	}
+	api_answer_clear(&answer);
+	return code;
+}
+
+int
+deploy_watch_clusters(const CliInvocation *invocation, json_t *results, uint64_t timeout_ms)
+{
+	json_t *result;
+	size_t index;
+	int code = EXIT_CODE_OK;
+
+	json_array_foreach(results, index, result)
+	{
+		int one;
+
+		if (strcmp(member_text(result, "kind"), "postgres") != 0)
+			continue;
+		one = wait_for(invocation, result, timeout_ms);
+		code = one != EXIT_CODE_OK ? one : code;
+	}
+	return code;
+}

@@ -1,0 +1,295 @@
+/*
+ * The secrets and values that are made for a cluster: its users' credentials in its own namespace and in those that a
+ * user's `namespaces` name, and where it is. All of them belong to the cluster; what is not wanted any more goes.
+ *
+ * A user's password is the text of the secret in the cluster's own namespace. The others are copies of it.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "engine/clusters.h"
+#include "engine/secrets.h"
+#include "model/postgres_spec.h"
+#include "postgres/password.h"
+
+/* Names such as "postgres-host", for the oldest cluster of a namespace. */
+#define COMMON_NAME "postgres"
+
+/* While what is to be there is written, it is noted; what is found besides goes. */
+typedef struct Credentials
+{
+	EngineCluster *cluster;
+	Engine *engine;
+	char owner[CLUSTER_OWNER_BYTES];
+	char host[16];
+	json_t *wanted; /* "KIND NAMESPACE/NAME" */
+} Credentials;
+
+void
+cluster_secret_name(const PostgresSpec *spec, const char *user, const char *what, char *name)
+{
+	char label[NAME_MAX_BYTES + 1] = "";
+
+	if (user != NULL)
+		postgres_user_label(user, label);
+	snprintf(name, SECRET_NAME_MAX_BYTES + 1, "%s%s%s-%s", spec->name, user == NULL ? "" : "-", label, what);
+}
+
+/* The text of the secret, which is made when it is not there. */
+static int
+password_of(Engine *engine, const PostgresSpec *spec, const char *name, char **ret_password, Error *err)
+{
+	char owner[CLUSTER_OWNER_BYTES];
+	char password[PASSWORD_CHARACTERS + 1];
+	int result = engine_get_secret(engine, SECRET_KIND_SECRET, spec->name_space, name, ret_password, err);
+
+	if (result != -ENOENT)
+		return result;
+	cluster_owner(spec, owner);
+	password_generate(password);
+	result = engine_put_secret(engine, SECRET_KIND_SECRET, spec->name_space, name, owner, password, err);
+	if (result == 0)
+		*ret_password = memory_duplicate(password);
+	explicit_bzero(password, sizeof(password));
+	return result;
+}
+
+int
+cluster_superuser_password(Engine *engine, const PostgresSpec *spec, char **ret_password, Error *err)
+{
+	char name[SECRET_NAME_MAX_BYTES + 1];
+
+	cluster_secret_name(spec, NULL, "superuser-password", name);
+	return password_of(engine, spec, name, ret_password, err);
+}
+
+static void
+note_wanted(Credentials *credentials, SecretKind kind, const char *name_space, const char *name)
+{
+	char *key = memory_printf("%s %s/%s", secret_kind_name(kind), name_space, name);
+
+	json_object_set_new(credentials->wanted, key, json_true());
+	free(key);
+}
+
+/* One that somebody has set by hand, or that another cluster has, stays as it is; it is told, and the rest goes on. */
+static void
+put(Credentials *credentials, SecretKind kind, const char *name_space, const char *name, const char *text)
+{
+	Error error;
+
+	note_wanted(credentials, kind, name_space, name);
+	if (engine_put_secret(credentials->engine, kind, name_space, name, credentials->owner, text, &error) < 0)
+		log_warning("not written", "cluster", credentials->cluster->spec.name, "reason", error.message);
+}
+
+/* RFC 3986: all but letters, digits and - . _ ~ are encoded. */
+static void
+append_encoded(Text *url, const char *text)
+{
+	for (const char *c = text; *c != '\0'; c++)
+	{
+		bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
+					 strchr("-._~", *c) != NULL;
+
+		if (plain)
+			text_append_bytes(url, c, 1);
+		else
+			text_printf(url, "%%%02X", (unsigned char) *c);
+	}
+}
+
+char *
+cluster_url(const char *user, const char *password, const char *host, unsigned port, const char *database)
+{
+	Text url = {0};
+
+	text_append(&url, "postgresql://");
+	append_encoded(&url, user);
+	text_append(&url, ":");
+	append_encoded(&url, password);
+	text_printf(&url, "@%s:%u/", host, port);
+	append_encoded(&url, database);
+	return url.data;
+}
+
+/* The database that a user's connection string names. */
+const char *
+cluster_user_database(const PostgresSpec *spec, const PostgresUser *user)
+{
+	for (size_t i = 0; user != NULL && i < user->access_count; i++)
+	{
+		if (strcmp(user->access[i].database, spec->database) == 0)
+			return spec->database;
+	}
+	return user == NULL || user->access_count == 0 ? spec->database : user->access[0].database;
+}
+
+static void
+put_user_in(Credentials *credentials, const PostgresUser *user, const char *name_space, const char *password)
+{
+	const PostgresSpec *spec = &credentials->cluster->spec;
+	char name[SECRET_NAME_MAX_BYTES + 1];
+	char *url = cluster_url(user->name, password, credentials->host, POSTGRES_PORT, cluster_user_database(spec, user));
+
+	cluster_secret_name(spec, user->name, "username", name);
+	put(credentials, SECRET_KIND_SECRET, name_space, name, user->name);
+	cluster_secret_name(spec, user->name, "password", name);
+	put(credentials, SECRET_KIND_SECRET, name_space, name, password);
+	cluster_secret_name(spec, user->name, "url", name);
+	put(credentials, SECRET_KIND_SECRET, name_space, name, url);
+	secret_text_free(url);
+}
+
+/* Where it is, and its first user, under the cluster's name or the common one. */
+static void
+put_place(Credentials *credentials, const char *prefix, const char *password)
+{
+	const PostgresSpec *spec = &credentials->cluster->spec;
+	const struct
+	{
+		SecretKind kind;
+		const char *what;
+		const char *text; /* NULL: there is none */
+	} entries[] = {
+		{SECRET_KIND_VALUE, "host", credentials->host},
+		{SECRET_KIND_VALUE, "port", "5432"},
+		{SECRET_KIND_VALUE, "database", spec->database},
+		{SECRET_KIND_SECRET, "username", spec->user_count == 0 ? NULL : spec->users[0].name},
+		{SECRET_KIND_SECRET, "password", spec->user_count == 0 ? NULL : password},
+	};
+
+	for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++)
+	{
+		char name[SECRET_NAME_MAX_BYTES + 1];
+
+		snprintf(name, sizeof(name), "%.64s-%s", prefix, entries[i].what);
+		if (entries[i].text != NULL)
+			put(credentials, entries[i].kind, spec->name_space, name, entries[i].text);
+	}
+}
+
+static bool
+is_oldest(const EngineCluster *cluster)
+{
+	for (const EngineCluster *other = cluster->engine->clusters; other != NULL; other = other->next)
+	{
+		if (other == cluster || strcmp(other->spec.name_space, cluster->spec.name_space) != 0)
+			continue;
+		if (strcmp(other->spec.name, COMMON_NAME) == 0 || other->created_ms < cluster->created_ms ||
+			(other->created_ms == cluster->created_ms && strcmp(other->spec.name, cluster->spec.name) < 0))
+			return false;
+	}
+	return true;
+}
+
+static int
+put_users(Credentials *credentials, Error *err)
+{
+	const PostgresSpec *spec = &credentials->cluster->spec;
+	int result = 0;
+
+	for (size_t i = 0; result == 0 && i < spec->user_count; i++)
+	{
+		const PostgresUser *user = &spec->users[i];
+		_cleanup_secret_ char *password = NULL;
+		char name[SECRET_NAME_MAX_BYTES + 1];
+
+		cluster_secret_name(spec, user->name, "password", name);
+		result = password_of(credentials->engine, spec, name, &password, err);
+		if (result < 0)
+			break;
+		put_user_in(credentials, user, spec->name_space, password);
+		for (char **other = user->namespaces; other != NULL && *other != NULL; other++)
+			put_user_in(credentials, user, *other, password);
+		if (i > 0)
+			continue;
+		put_place(credentials, spec->name, password);
+		if (is_oldest(credentials->cluster))
+			put_place(credentials, COMMON_NAME, password);
+	}
+	if (result == 0 && spec->user_count == 0)
+	{
+		put_place(credentials, spec->name, NULL);
+		if (is_oldest(credentials->cluster))
+			put_place(credentials, COMMON_NAME, NULL);
+	}
+	return result;
+}
+
+static void
+take_away(Credentials *credentials, SecretKind kind)
+{
+	json_t *list = engine_list_secrets(credentials->engine, kind, NULL);
+	const json_t *entry;
+	size_t index;
+
+	json_array_foreach(list, index, entry)
+	{
+		const char *owner = json_string_value(json_object_get(entry, "owner"));
+		const char *name_space = json_string_value(json_object_get(entry, "namespace"));
+		const char *name = json_string_value(json_object_get(entry, "name"));
+		char *key = memory_printf("%s %s/%s", secret_kind_name(kind), name_space, name);
+		Error error;
+
+		if (owner != NULL && strcmp(owner, credentials->owner) == 0 &&
+			json_object_get(credentials->wanted, key) == NULL &&
+			engine_remove_secret(credentials->engine, kind, name_space, name, owner, &error) < 0)
+			log_warning("not taken away", "cluster", credentials->cluster->spec.name, "reason", error.message);
+		free(key);
+	}
+	json_decref(list);
+}
+
+int
+cluster_write_credentials(EngineCluster *cluster, Error *err)
+{
+	const PostgresSpec *spec = &cluster->spec;
+	const Machine *machine = cluster_machine(cluster);
+	Credentials credentials = {.cluster = cluster, .engine = cluster->engine};
+	char name[SECRET_NAME_MAX_BYTES + 1];
+	int result;
+
+	if (machine == NULL)
+		return 0;
+	credentials.wanted = json_object();
+	cluster_owner(spec, credentials.owner);
+	network_format_address(machine->network.address, credentials.host);
+	cluster_secret_name(spec, NULL, "superuser-password", name);
+	note_wanted(&credentials, SECRET_KIND_SECRET, spec->name_space, name);
+	for (size_t i = 0; i < spec->value_count; i++)
+		put(&credentials, SECRET_KIND_VALUE, spec->name_space, spec->values[i].name, spec->values[i].value);
+	result = put_users(&credentials, err);
+	if (result == 0)
+	{
+		take_away(&credentials, SECRET_KIND_SECRET);
+		take_away(&credentials, SECRET_KIND_VALUE);
+	}
+	json_decref(credentials.wanted);
+	return result;
+}
+
+/* The superuser's password stays for as long as the volume does: the data knows no other one. */
+void
+cluster_remove_credentials(Engine *engine, const PostgresSpec *spec)
+{
+	_cleanup_secret_ char *password = NULL;
+	char owner[CLUSTER_OWNER_BYTES];
+	char name[SECRET_NAME_MAX_BYTES + 1];
+	Error error;
+
+	cluster_owner(spec, owner);
+	cluster_secret_name(spec, NULL, "superuser-password", name);
+	if (engine_get_secret(engine, SECRET_KIND_SECRET, spec->name_space, name, &password, NULL) < 0)
+		password = NULL;
+	if (engine_remove_owned_secrets(engine, owner, &error) < 0)
+		log_warning("credentials not removed", "cluster", spec->name, "reason", error.message);
+	if (password != NULL &&
+		engine_put_secret(engine, SECRET_KIND_SECRET, spec->name_space, name, owner, password, &error) < 0)
+		log_warning("the superuser's password was not kept", "cluster", spec->name, "reason", error.message);
+}

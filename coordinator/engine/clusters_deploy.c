@@ -1,0 +1,142 @@
+/* Deploying PostgreSQL clusters: the app and the volume that one becomes join those of the file; see deploy.c. */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "engine/clusters.h"
+#include "engine/deploy_private.h"
+#include "engine/secrets.h"
+#include "model/postgres_spec.h"
+
+static Resource *
+set_append(ResourceSet *set, const Resource *cluster, ResourceKind kind)
+{
+	Resource *resource = &set->resources[set->count++];
+
+	*resource = (Resource){.kind = kind, .of_cluster = true, .mark = cluster->mark};
+	return resource;
+}
+
+void
+deploy_expand_clusters(ResourceSet *set)
+{
+	size_t written = set->count;
+	size_t clusters = 0;
+	Resource *grown;
+
+	for (size_t i = 0; i < written; i++)
+		clusters += set->resources[i].kind == RESOURCE_POSTGRES;
+	if (clusters == 0)
+		return;
+	grown = memory_allocate((written + 2 * clusters) * sizeof(*grown));
+	memcpy(grown, set->resources, written * sizeof(*grown));
+	free(set->resources);
+	set->resources = grown;
+	for (size_t i = 0; i < written; i++)
+	{
+		const Resource *cluster = &set->resources[i];
+		VolumeSpec volume;
+
+		if (cluster->kind != RESOURCE_POSTGRES)
+			continue;
+		if (postgres_spec_expand_volume(&cluster->postgres, &volume))
+			set_append(set, cluster, RESOURCE_VOLUME)->volume = volume;
+		postgres_spec_expand(&cluster->postgres, &set_append(set, cluster, RESOURCE_APP)->app);
+		for (size_t k = 0; k < set->resources[set->count - 1].app.expose_count; k++)
+			set->resources[set->count - 1].app.exposes[k].mark = cluster->mark;
+		set->resources[set->count - 1].app.volumes[0].mark = cluster->mark;
+	}
+}
+
+/* What the file itself calls by a name that is made for a cluster. */
+static void
+check_names(Deployment *deployment, const Resource *made)
+{
+	for (size_t i = 0; i < deployment->set.count; i++)
+	{
+		const Resource *other = &deployment->set.resources[i];
+
+		if (other == made || other->of_cluster || strcmp(other->head.name, made->head.name) != 0 ||
+			strcmp(other->head.name_space, made->head.name_space) != 0 ||
+			(made->kind == RESOURCE_VOLUME ? other->kind != RESOURCE_VOLUME : !resource_is_machine(other)))
+			continue;
+		deploy_complain(deployment, other, NULL, "name", "%s/%s is what the cluster at line %u becomes; rename one",
+						other->head.name_space, other->head.name, made->mark.line);
+	}
+}
+
+void
+deploy_check_owner(Deployment *deployment, const Resource *resource)
+{
+	const EngineCluster *cluster =
+		resource->kind == RESOURCE_VOLUME
+			? engine_find_volume_cluster(deployment->engine, resource->head.name_space, resource->head.name)
+			: engine_find_cluster(deployment->engine, resource->head.name_space, resource->head.name);
+
+	if (resource->of_cluster)
+		check_names(deployment, resource);
+	else if (cluster != NULL)
+		deploy_complain(deployment, resource, NULL, "name", "%s/%s belongs to postgres/%s; change that",
+						resource->head.name_space, resource->head.name, cluster->spec.name);
+}
+
+void
+deploy_check_cluster(Deployment *deployment, DeployStep *step)
+{
+	const PostgresSpec *spec = &step->resource->postgres;
+	const Machine *machine = engine_find_machine(deployment->engine, spec->name_space, spec->name);
+	char before[NAME_MAX_BYTES + 1];
+	char now[NAME_MAX_BYTES + 1];
+
+	step->cluster = engine_find_cluster(deployment->engine, spec->name_space, spec->name);
+	if (step->cluster == NULL)
+	{
+		if (machine != NULL)
+			deploy_complain(deployment, step->resource, NULL, "name", "%s is there already, and is no cluster's",
+							machine->label);
+		return;
+	}
+	if (step->cluster->spec.version != spec->version)
+		deploy_complain(deployment, step->resource, NULL, "version",
+						"the data is PostgreSQL %u's, which %u cannot use; make another cluster, and restore a backup "
+						"of this one into it",
+						step->cluster->spec.version, spec->version);
+	postgres_spec_volume_name(&step->cluster->spec, before);
+	postgres_spec_volume_name(spec, now);
+	if (strcmp(before, now) != 0)
+		deploy_complain(deployment, step->resource, NULL, "volume", "the data is in volume %s/%s, and stays there",
+						spec->name_space, before);
+	postgres_spec_compare(&step->cluster->spec, spec, &step->changes);
+}
+
+int
+cluster_store(Engine *engine, const PostgresSpec *spec, Error *err)
+{
+	_cleanup_secret_ char *password = NULL;
+	int result = store_put_cluster(engine->store, spec, clock_realtime_ms(), err);
+
+	return result < 0 ? result : cluster_superuser_password(engine, spec, &password, err);
+}
+
+void
+cluster_deployed(Engine *engine, const PostgresSpec *spec, bool force)
+{
+	EngineCluster *cluster = engine_find_cluster(engine, spec->name_space, spec->name);
+	Machine *machine = cluster_machine(cluster);
+	Error error;
+
+	cluster->force = force;
+	if (cluster_write_credentials(cluster, &error) < 0)
+		log_warning("credentials not written", "cluster", spec->name, "reason", error.message);
+	if (machine != NULL && machine_write_cluster_files(machine, &error) < 0)
+		log_warning("settings not written", "cluster", spec->name, "reason", error.message);
+	cluster->state = CLUSTER_STARTING;
+	cluster->problem[0] = '\0';
+	json_array_clear(cluster->notes);
+	cluster_apply(cluster);
+}

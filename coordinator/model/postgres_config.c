@@ -1,0 +1,117 @@
+/* The configuration that a cluster's server is given; see postgres_config.h. */
+#include "model/postgres_config.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "model/postgres_spec.h"
+
+#define MIB		  UINT64_C(1048576)
+#define EXTENSION "lttle_pg"
+
+/* Lines before the first parameter, in a file without data; see postgres_config_print. */
+#define LINES_BEFORE_PARAMETERS 9
+
+static uint64_t
+clamp(uint64_t number, uint64_t least, uint64_t most)
+{
+	return number < least ? least : number > most ? most : number;
+}
+
+static uint64_t
+tuned_connections(uint64_t memory_mib)
+{
+	if (memory_mib <= 256)
+		return 50;
+	if (memory_mib <= 1024)
+		return 100;
+	return memory_mib <= 4096 ? 200 : 400;
+}
+
+static uint64_t
+tuned_max_wal_mib(uint64_t memory_mib, uint64_t storage_bytes)
+{
+	uint64_t by_memory = memory_mib <= 512 ? 512 : memory_mib <= 2048 ? 1024 : memory_mib <= 8192 ? 4096 : 8192;
+	uint64_t by_storage = storage_bytes / 4 / MIB;
+
+	/* PostgreSQL wants two segments of 16 MiB at least. */
+	return clamp(by_memory, 32, by_storage < 32 ? 32 : by_storage);
+}
+
+PostgresTuning
+postgres_tuning(uint64_t memory_mib, uint64_t storage_bytes)
+{
+	PostgresTuning tuning = {.shared_buffers_mib = clamp(memory_mib / 4, 16, UINT64_MAX),
+							 .effective_cache_size_mib = memory_mib * 3 / 4,
+							 .maintenance_work_mem_mib = clamp(memory_mib / 16, 8, 2048),
+							 .max_connections = tuned_connections(memory_mib),
+							 .max_wal_size_mib = tuned_max_wal_mib(memory_mib, storage_bytes)};
+	uint64_t left_kib = (memory_mib - clamp(tuning.shared_buffers_mib, 0, memory_mib)) * 1024;
+
+	tuning.work_mem_kib = clamp(left_kib / (3 * tuning.max_connections), 1024, UINT64_MAX);
+	tuning.min_wal_size_mib = clamp(tuning.max_wal_size_mib / 4, 32, 80);
+	return tuning;
+}
+
+/* In quotes, with those in it doubled; a backslash would escape (guc-file.l). */
+static void
+print_value(const char *value, Text *out)
+{
+	text_append(out, "'");
+	for (const char *c = value; *c != '\0'; c++)
+	{
+		if (*c == '\'' || *c == '\\')
+			text_append_bytes(out, c, 1);
+		text_append_bytes(out, c, 1);
+	}
+	text_append(out, "'\n");
+}
+
+static void
+print_parameter(const EnvironmentVariable *parameter, Text *out)
+{
+	char *libraries;
+
+	text_printf(out, "%s = ", parameter->name);
+	/* Without it the server could not suspend, and whoever adds a library does not mean that. */
+	if (strcasecmp(parameter->name, "shared_preload_libraries") == 0 && strstr(parameter->value, EXTENSION) == NULL)
+	{
+		libraries = memory_printf(EXTENSION "%s%s", parameter->value[0] == '\0' ? "" : ",", parameter->value);
+		print_value(libraries, out);
+		free(libraries);
+		return;
+	}
+	print_value(parameter->value, out);
+}
+
+void
+postgres_config_print(const PostgresSpec *spec, uint64_t storage_bytes, bool with_data, Text *out)
+{
+	PostgresTuning tuning;
+	unsigned cpus;
+	uint64_t memory_mib;
+
+	postgres_spec_resources(spec, &cpus, &memory_mib);
+	tuning = postgres_tuning(memory_mib, storage_bytes);
+	text_append(out, "# Written by lttled; the keys are those of the cluster's file.\n");
+	text_append(out, with_data ? "include '" POSTGRES_DATA_DIRECTORY "/postgresql.conf'\n" : "#\n");
+	text_printf(out, "shared_buffers = %" PRIu64 "MB\n", tuning.shared_buffers_mib);
+	text_printf(out, "effective_cache_size = %" PRIu64 "MB\n", tuning.effective_cache_size_mib);
+	text_printf(out, "maintenance_work_mem = %" PRIu64 "MB\n", tuning.maintenance_work_mem_mib);
+	text_printf(out, "work_mem = %" PRIu64 "kB\n", tuning.work_mem_kib);
+	text_printf(out, "max_connections = %" PRIu64 "\n", tuning.max_connections);
+	text_printf(out, "max_wal_size = %" PRIu64 "MB\n", tuning.max_wal_size_mib);
+	text_printf(out, "min_wal_size = %" PRIu64 "MB\n", tuning.min_wal_size_mib);
+	for (size_t i = 0; i < spec->parameter_count; i++)
+		print_parameter(&spec->parameters[i], out);
+}
+
+const EnvironmentVariable *
+postgres_config_parameter_at(const PostgresSpec *spec, unsigned line)
+{
+	if (line <= LINES_BEFORE_PARAMETERS || line - LINES_BEFORE_PARAMETERS > spec->parameter_count)
+		return NULL;
+	return &spec->parameters[line - LINES_BEFORE_PARAMETERS - 1];
+}
