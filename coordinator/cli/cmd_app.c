@@ -26,7 +26,8 @@ app_mode(const json_t *app)
 int
 run_app_list(const CliInvocation *invocation)
 {
-	static const char *const headers[] = {"NAMESPACE", "NAME", "MODE", "PHASE", "ADDRESS", "RESTARTS", "EXIT", "IMAGE"};
+	static const char *const headers[] = {"NAMESPACE", "NAME",	   "MODE", "PHASE", "ADDRESS",
+										  "SERVICES",  "RESTARTS", "EXIT", "IMAGE"};
 	const json_t *app;
 	json_t *apps;
 	size_t index;
@@ -41,7 +42,7 @@ run_app_list(const CliInvocation *invocation)
 		json_decref(apps);
 		return EXIT_CODE_OK;
 	}
-	table_begin(&table, 8, headers);
+	table_begin(&table, 9, headers);
 	json_array_foreach(apps, index, app)
 	{
 		table_add(&table, "%s", member_text(app, "namespace"));
@@ -49,6 +50,7 @@ run_app_list(const CliInvocation *invocation)
 		table_add(&table, "%s", app_mode(app));
 		table_add(&table, "%s", member_text(app, "phase"));
 		table_add(&table, "%s", member_text(app, "address"));
+		table_add_services(&table, app);
 		table_add(&table, "%.0f", member_number(app, "restarts"));
 		table_add_exit_status(&table, app);
 		table_add(&table, "%s", member_text(app, "image"));

@@ -18,12 +18,12 @@
 static void
 images_print(json_t *images)
 {
-	static const char *const headers[] = {"NAME", "ID", "CREATED", "USED BY"};
+	static const char *const headers[] = {"NAME", "ID", "SIZE", "CREATED", "USED BY"};
 	const json_t *image;
 	size_t index;
 	Table table;
 
-	table_begin(&table, 4, headers);
+	table_begin(&table, 5, headers);
 	json_array_foreach(images, index, image)
 	{
 		_cleanup_text_ Text users = {0};
@@ -34,6 +34,8 @@ images_print(json_t *images)
 			text_printf(&users, "%s%s", i > 0 ? ", " : "", json_string_value(json_array_get(names, i)));
 		table_add(&table, "%s", member_text(image, "name"));
 		table_add(&table, "%.*s", SHORT_ID_BYTES, member_text(image, "id"));
+		output_format_bytes(member_number(image, "size-bytes"), text);
+		table_add(&table, "%s", json_is_integer(json_object_get(image, "size-bytes")) ? text : "");
 		output_format_age((double) clock_realtime_ms() - member_number(image, "created-ms"), text);
 		table_add(&table, "%s ago", text);
 		table_add(&table, "%s", text_string(&users));

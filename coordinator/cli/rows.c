@@ -2,7 +2,9 @@
 #include "cli/rows.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 
+#include "base/text.h"
 #include "cli/api.h"
 
 void
@@ -31,4 +33,21 @@ table_add_exit_status(Table *table, const json_t *object)
 		table_add(table, "%.0f", member_number(object, "exit-status"));
 	else
 		table_add(table, "%s", "");
+}
+
+void
+table_add_services(Table *table, const json_t *object)
+{
+	_cleanup_text_ Text names = {0};
+	const json_t *service;
+	size_t index;
+
+	json_array_foreach(json_object_get(object, "services"), index, service)
+	{
+		bool exposed = json_is_string(json_object_get(service, "expose"));
+
+		text_printf(&names, "%s%s:%.0f", index > 0 ? ", " : "", member_text(service, exposed ? "expose" : "name"),
+					member_number(service, "port"));
+	}
+	table_add(table, "%s", text_string(&names));
 }

@@ -13,4 +13,7 @@ void listing_add_last_words(Listing *listing, const struct json_t *object);
 /* How its last run has ended, as a shell gives it. */
 void table_add_exit_status(Table *table, const struct json_t *object);
 
+/* Its services in short: "access:5432, web:443". */
+void table_add_services(Table *table, const struct json_t *object);
+
 #endif

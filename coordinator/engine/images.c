@@ -544,6 +544,7 @@ append_image(void *context, const ImageRecord *image)
 {
 	ImageNames *list = context;
 	json_t *users = json_array();
+	uint64_t size_bytes = image_read_size(&list->engine->layout, image->id);
 
 	for (const Machine *machine = list->engine->machines; machine != NULL; machine = machine->next)
 	{
@@ -554,8 +555,9 @@ append_image(void *context, const ImageRecord *image)
 			json_array_append_new(users, json_string(machine->label));
 	}
 	json_array_append_new(list->names,
-						  json_pack("{s:s, s:s, s:s?, s:I, s:o}", "name", image->name, "id", image->id, "digest",
-									image->source_digest[0] == '\0' ? NULL : image->source_digest, "created-ms",
+						  json_pack("{s:s, s:s, s:s?, s:o, s:I, s:o}", "name", image->name, "id", image->id, "digest",
+									image->source_digest[0] == '\0' ? NULL : image->source_digest, "size-bytes",
+									size_bytes > 0 ? json_integer((json_int_t) size_bytes) : json_null(), "created-ms",
 									(json_int_t) image->created_ms, "used-by", users));
 	return 0;
 }

@@ -169,12 +169,17 @@ doctor_check_images(const DoctorInput *input, DoctorCheck *check)
 {
 	char skopeo[80];
 	char umoci[80];
+	char buildah[80];
 	bool has_skopeo = program_version("skopeo", "--version", skopeo, sizeof(skopeo));
 	bool has_umoci = program_version("umoci", "--version", umoci, sizeof(umoci));
+	bool has_buildah = program_version("buildah", "--version", buildah, sizeof(buildah));
 
 	(void) input;
-	doctor_find(check, "%s, %s", has_skopeo ? skopeo : "no skopeo", has_umoci ? umoci : "no umoci");
+	doctor_find(check, "%.40s, %.40s, %.40s", has_skopeo ? skopeo : "no skopeo", has_umoci ? umoci : "no umoci",
+				has_buildah ? buildah : "no buildah");
 	if (!has_skopeo || !has_umoci)
 		doctor_follow(check, DOCTOR_MISSING, "no image can be %s: install %s%s%s", has_skopeo ? "unpacked" : "fetched",
 					  has_skopeo ? "" : "skopeo", has_skopeo || has_umoci ? "" : " and ", has_umoci ? "" : "umoci");
+	else if (!has_buildah)
+		doctor_follow(check, DOCTOR_WARNING, "nothing can be built by a Dockerfile (key build): install buildah");
 }

@@ -206,6 +206,7 @@ unpack(const ImagePaths *paths, const HostImage *image, const char *hex, uint64_
 	_cleanup_free_ char *reference = memory_printf("%s:%s", paths->layout, INCOMING_TAG);
 	_cleanup_free_ char *rootfs = memory_printf("%s/rootfs", paths->incoming);
 	_cleanup_free_ char *config_path = memory_printf("%s/config.json", paths->incoming);
+	_cleanup_free_ char *size_path = memory_printf("%s/" IMAGE_SIZE_NAME, paths->incoming);
 	_cleanup_free_ char *final = memory_printf("%s/%s", paths->roots, hex);
 	const char *const argv[] = {"umoci", "raw", "unpack", "--image", reference, rootfs, NULL};
 	_cleanup_free_ char *config = NULL;
@@ -219,6 +220,8 @@ unpack(const ImagePaths *paths, const HostImage *image, const char *hex, uint64_
 	/* The server's user must be able to enter its own root. */
 	if (result == 0 && chmod(rootfs, 0755) < 0)
 		result = error_set_errno(err, errno, "%s: chmod", rootfs);
+	if (result == 0)
+		result = image_write_size(rootfs, size_path, err);
 	if (result == 0)
 		result = write_config(config_path, config, config_bytes, err);
 	if (result == 0)

@@ -66,6 +66,9 @@ int image_build(const HostLayout *layout, const ImageBuild *build, HostImage *re
 /* An image that is unpacked, by its id. -ENOENT. */
 int image_find(const HostLayout *layout, const char *id, HostImage *ret_image, Error *err) MUST_CHECK;
 
+/* What an unpacked image takes on the disk, which all machines of it share; 0 when that was not counted. */
+uint64_t image_read_size(const HostLayout *layout, const char *id);
+
 /* Removes the unpacked roots and layout blobs of every digest that is not in keep. */
 int image_prune(const HostLayout *layout, const char *const *keep_ids, size_t keep_count, Error *err) MUST_CHECK;
 

@@ -8,7 +8,8 @@
 
 #include "host/image.h"
 
-#define IMAGE_HEX_BYTES 65 /* the hexadecimal part of a SHA-256 digest, and NUL */
+#define IMAGE_SIZE_NAME "size" /* a file beside the root: a number of bytes */
+#define IMAGE_HEX_BYTES 65	   /* the hexadecimal part of a SHA-256 digest, and NUL */
 
 typedef struct ImagePaths
 {
@@ -35,6 +36,9 @@ void image_simplify_message(Error *err);
 
 /* Adds "skopeo" and what belongs before the command; returns how many words. policy: see image.c. */
 size_t image_skopeo_begin(const char *argv[]);
+
+/* Counts what a root takes on the disk and writes it to a file. For the job that has unpacked it. */
+int image_write_size(const char *rootfs, const char *path, Error *err) MUST_CHECK;
 
 void image_paths(const HostLayout *layout, ImagePaths *ret_paths);
 

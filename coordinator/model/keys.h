@@ -85,6 +85,7 @@ typedef struct KindKeys
 	int kind;		  /* ResourceKind, or CHOICE_NOT_OFFERED */
 	const Key *keys;
 	const char *doc;
+	const char *one_of[2]; /* two keys of which there must be one, and one only */
 } KindKeys;
 
 extern const Key volume_keys[];	  /* keys_volume.c */

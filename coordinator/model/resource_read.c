@@ -192,11 +192,12 @@ static void
 finish_image(const AppSpec *app, SourceMark owner, const Node *map, DiagnosticList *diagnostics)
 {
 	const char *kind = resource_kind_name(app->kind);
+	const char *const *one_of = resource_kind_keys(app->kind)->one_of;
 	char path[KEY_PATH_BYTES];
 
 	key_path_join(path, kind, "image");
 	/* One that was written and refused is not missing. */
-	if (!is_written(map, "image") && !is_written(map, "build"))
+	if (!is_written(map, one_of[0]) && !is_written(map, one_of[1]))
 		diagnostic_add(diagnostics, owner, path, "is missing; it must be the name of an image, or there is a 'build'");
 	if (app->image != NULL && app->build.kind != BUILD_NONE)
 		diagnostic_add(diagnostics, owner, path, "stands beside a 'build'; leave one of them out");

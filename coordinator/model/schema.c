@@ -175,6 +175,9 @@ resource_schema(void)
 			continue;
 		keys = keys_schema(kind->keys);
 		put(keys, "description", json_string(kind->doc));
+		if (kind->one_of[0] != NULL)
+			put(keys, "oneOf",
+				json_pack("[{s:[s]}, {s:[s]}]", "required", kind->one_of[0], "required", kind->one_of[1]));
 		put(definitions, kind->name, keys);
 		snprintf(reference, sizeof(reference), "#/$defs/%s", kind->name);
 		json_array_append_new(kinds,

@@ -185,14 +185,14 @@ AGE = r"\d+d\d+h"
 
 @pytest.mark.parametrize("arguments, pattern", [
     (["app", "list", "-A"], """\
-NAMESPACE   NAME         MODE      PHASE       ADDRESS     RESTARTS   EXIT   IMAGE
-samples     postgresql   flash     suspended   10.88.0.2   0          -      ghcr.io/lttle-cloud/postgres:17-flash
-other       plain        regular   ready       -           2          137    x
+NAMESPACE   NAME         MODE      PHASE       ADDRESS     SERVICES      RESTARTS   EXIT   IMAGE
+samples     postgresql   flash     suspended   10.88.0.2   access:5432   0          -      ghcr.io/lttle-cloud/postgres:17-flash
+other       plain        regular   ready       -           -             2          137    x
 """),
-    (["app", "list"], "NAMESPACE   NAME   MODE   PHASE   ADDRESS   RESTARTS   EXIT   IMAGE\n"),
+    (["app", "list"], "NAMESPACE   NAME   MODE   PHASE   ADDRESS   SERVICES   RESTARTS   EXIT   IMAGE\n"),
     (["app", "list", "--ns", "other"], """\
-NAMESPACE   NAME    MODE      PHASE   ADDRESS   RESTARTS   EXIT   IMAGE
-other       plain   regular   ready   -         2          137    x
+NAMESPACE   NAME    MODE      PHASE   ADDRESS   SERVICES   RESTARTS   EXIT   IMAGE
+other       plain   regular   ready   -         -          2          137    x
 """),
     (["volume", "list", "--ns=samples"], """\
 NAMESPACE   NAME     MODE        SIZE    USED     ON DISK   USED BY
@@ -317,8 +317,8 @@ samples     busy         ready       AGE   -           0 B        0 B       0   
        last words: no \\t such
                    file
 """),
-    (["image", "list"], r"""NAME                                    ID                    CREATED +USED BY
-ghcr\.io/lttle-cloud/postgres:17-flash   sha256:0123456789ab   AGE ago   samples/postgresql
+    (["image", "list"], r"""NAME                                    ID                    SIZE      CREATED +USED BY
+ghcr\.io/lttle-cloud/postgres:17-flash   sha256:0123456789ab   100 MiB   AGE ago   samples/postgresql
 """),
 ])
 def test_tables_with_ages(coordinator, arguments, pattern):

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 
+from conftest import TOP
 from test_cli import FAILURE, GUIDE_FILE, OK, USAGE, ends
 
 
@@ -119,3 +120,13 @@ def test_deploy_of_what_goes_away_meanwhile(coordinator):
     assert done.stderr.endswith(b"lttle: app samples/gone: is gone: somebody has deleted it\n")
     assert coordinator.cli("deploy", "--no-wait", "-", input=GUIDE_FILE.encode()).returncode == OK
     assert coordinator.cli("deploy", "--timeout", "soon", "-", input=GUIDE_FILE.encode()).returncode == USAGE
+
+
+def test_the_example_of_several_machines(coordinator):
+    path = TOP / "examples/several.lttle.yaml"
+    done = coordinator.cli("deploy", "--dry-run", "-v", "password=secret", path)
+    assert done.returncode == OK, done.stderr
+    named = [line for line in done.stdout.decode().splitlines() if line.startswith("+ ") and "/" in line and ":" not in line]
+    assert named == ["+ volume shop/data", "+ app shop/database", "+ app shop/site", "+ service reports/shop"]
+    done = coordinator.cli("deploy", "--dry-run", path)
+    assert done.returncode != OK and b"var.password" in done.stderr

@@ -55,6 +55,7 @@ app:
     ("1m30s", "soon"), ("1m30s", "30s1m"), ("port: 80", "port: 65536"), ("web:", "1web:"),
     ("internal: {}", "internal: {port: x}"), ("internal: {}", "external: {}"), ("internal: {}", "external: {protocol: udp}"),
     ("internal: {}", "connection-tracking: traffic"), ("app:", "apps:"), ("app:", "machine:"),
+    ("  image: i\n", ""), ("image: i", "image: i\n  build: {docker: {context: .}}"),
 ])
 def test_refusals(validator, old, new):
     """Each of these the reader refuses as well: tests/unit/test_resource_refuse.c."""

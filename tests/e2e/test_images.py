@@ -191,6 +191,10 @@ def test_a_moved_tag_is_noticed_by_a_deploy_and_what_runs_keeps_its_digest(image
     delete(host, "first", "pinned")
 
 
+def disk_bytes(path):
+    return int(subprocess.run(["du", "--summarize", "--block-size=1", path], check=True, capture_output=True, text=True).stdout.split()[0])
+
+
 def test_what_is_used_stays_and_what_nobody_uses_goes(images_host, registry, small_images):
     host, used, unused = images_host, f"{registry.host}/used:1", f"{registry.host}/unused:1"
     registry.push(f"{small_images}:one", "used:1")
@@ -199,6 +203,10 @@ def test_what_is_used_stays_and_what_nobody_uses_goes(images_host, registry, sma
     host.cli("image", "pull", unused)
     gone = images(host)[unused]["id"].removeprefix("sha256:")
     roots = host.state / "images/roots"
+    # What they take is counted when they are unpacked.
+    size = images(host)[used]["size-bytes"]
+    assert 0.9 < size / disk_bytes(roots / kept / "rootfs") < 1.1
+    assert "KiB" in next(line for line in host.cli("image", "list").stdout.splitlines() if line.startswith(used))
     assert (roots / kept).is_dir() and (roots / gone).is_dir()
 
     assert refused(host, "image", "rm", used, "-y") == f"lttle: image {used}: is in use by app images/keeper\n"

@@ -81,7 +81,7 @@ static const char fixtures[] =
 	"  \"address\": \"10.88.0.2\", \"phase\": \"suspended\"}],"
 	"\"images\": [{\"name\": \"ghcr.io/lttle-cloud/postgres:17-flash\", \"id\": \"sha256:0123456789abcdef0123\","
 	"\"digest\": null, \"used-by\": [\"samples/postgresql\"],"
-	"  \"created-ms\": 1760210084000}],"
+	"  \"size-bytes\": 104857600, \"created-ms\": 1760210084000}],"
 	"\"events\": [{\"id\": 1, \"time-ms\": 1760210080000, \"namespace\": \"samples\", \"name\": \"postgresql\","
 	"  \"phase\": \"ready\", \"reason\": \"connection of 10.88.0.1:41234\", \"took-us\": 842},"
 	" {\"id\": 2, \"time-ms\": 1760210084000, \"namespace\": \"samples\", \"name\": \"postgresql\","

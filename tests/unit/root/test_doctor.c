@@ -109,6 +109,7 @@ test_no_programs(void **state)
 	doctor_run_check(find("image tools"), &input, &check);
 	assert_int_equal(check.status, DOCTOR_MISSING);
 	assert_string_equal(check.consequence, "no image can be fetched: install skopeo and umoci");
+	assert_string_equal(check.finding, "no skopeo, no umoci, no buildah");
 	doctor_run_check(find("ext4"), &input, &check);
 	assert_int_equal(check.status, DOCTOR_MISSING);
 	input.criu = "/tmp/lttle-no-such-directory/criu";
