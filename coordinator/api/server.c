@@ -101,7 +101,12 @@ static struct bufferevent *
 server_handle_accepted(struct event_base *loop, void *context)
 {
 	ApiServer *server = context;
-	struct bufferevent *stream = bufferevent_socket_new(loop, -1, 0);
+	/*
+	 * The stream closes its descriptor itself, after it has left the loop. evhttp would close it first, and epoll(7)
+	 * forgets a closed descriptor only when no process has a copy: one that was forked just then keeps it, and the next
+	 * that gets its number, a machine's process say, is told what happens to the client.
+	 */
+	struct bufferevent *stream = bufferevent_socket_new(loop, -1, BEV_OPT_CLOSE_ON_FREE);
 	NewConnection *new_connection;
 
 	if (stream == NULL)

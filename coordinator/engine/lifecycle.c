@@ -35,6 +35,8 @@
 #define CREATE_TIMEOUT_MS	 (5 * 60 * 1000)
 #define TEAR_DOWN_TIMEOUT_MS (2 * 60 * 1000)
 #define EXIT_WAIT_MS		 10000
+#define EXIT_STATUS_LOOKS	 40
+#define EXIT_STATUS_PAUSE_MS 5
 
 /* PostgreSQL takes one process a connection; this leaves room for max_connections of 1,000 and keeps a fork bomb in. */
 #define MACHINE_MAX_PROCESSES 4096
@@ -400,16 +402,36 @@ machine_begin_create(Machine *machine)
 
 /* ---- the first process ---- */
 
+static void machine_handle_exit(evutil_socket_t fd, short what, void *context);
+
+/*
+ * A process that ends at once may be the creating job's child still, and how it ended is told to the coordinator when
+ * that job has gone, in a moment. One that was adopted is another's child for good: its end is not waited for long.
+ */
+static bool
+machine_awaits_exit_status(Machine *machine, int *ret_status)
+{
+	*ret_status = -1;
+	if (child_take_status(machine->process.pid, ret_status) || kill(machine->process.pid, 0) < 0)
+		return false;
+	if (machine->exit_looks++ == EXIT_STATUS_LOOKS)
+		return false;
+	event_free(machine->exit_event);
+	machine->exit_event = evtimer_new(machine->engine->loop, machine_handle_exit, machine);
+	machine_start_timer(machine->exit_event, EXIT_STATUS_PAUSE_MS);
+	return true;
+}
+
 static void
 machine_handle_exit(evutil_socket_t fd, short what, void *context)
 {
 	Machine *machine = context;
 	char detail[64] = "";
-	int status;
 
 	(void) fd;
 	(void) what;
-	machine->exit_status = child_take_status(machine->process.pid, &status) ? status : -1;
+	if (machine_awaits_exit_status(machine, &machine->exit_status))
+		return;
 	event_free(machine->exit_event);
 	machine->exit_event = NULL;
 	pidref_close(&machine->process);
@@ -440,6 +462,7 @@ machine_handle_exit(evutil_socket_t fd, short what, void *context)
 static void
 machine_add_exit_event(Machine *machine)
 {
+	machine->exit_looks = 0;
 	machine->exit_event = event_new(machine->engine->loop, machine->process.fd, EV_READ, machine_handle_exit, machine);
 	event_add(machine->exit_event, NULL);
 }

@@ -129,6 +129,7 @@ typedef struct Machine
 
 	PidRef process; /* its first process */
 	struct event *exit_event;
+	unsigned exit_looks;  /* for its exit status, since it ended */
 	int exit_status;	  /* as of waitpid(2) of the last run; -1: unknown or none */
 	char last_error[512]; /* why it last failed; empty: it did not */
 	bool started_once;	  /* known to have been ready; see machine_has_started_once */

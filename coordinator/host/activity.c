@@ -155,12 +155,21 @@ activity_page_read(const char *path, ActivityPage *ret_page, Error *err)
 	return 0;
 }
 
+/* A set of signals of /proc/PID/status, by its name there; signal N is bit N-1. */
+static uint64_t
+status_read_signals(const char *text, const char *name)
+{
+	const char *line = strstr(text, name);
+
+	return line == NULL ? 0 : strtoull(line + strlen(name), NULL, 16);
+}
+
 /*
- * Reads "NSpid:" of /proc/PID/status: the number in our namespace, then in each one further in. The machine's own is
+ * Reads /proc/PID/status. NSpid is the number in our namespace, then in each one further in. The machine's own is
  * the second; a process that shares our namespace has only one. -ESRCH when the process is gone or a zombie.
  */
 static int
-process_read_inner_pid(pid_t pid, pid_t *ret_inner)
+process_read_status(pid_t pid, MachineProcess *ret_process)
 {
 	_cleanup_free_ char *text = NULL;
 	char path[64];
@@ -179,7 +188,9 @@ process_read_inner_pid(pid_t pid, pid_t *ret_inner)
 	found = line == NULL ? 0 : sscanf(line + 7, "%d %d", &outer, &inner);
 	if (found < 1)
 		return -ESRCH;
-	*ret_inner = found == 2 ? inner : outer;
+	*ret_process = (MachineProcess){.pid = pid, .inner_pid = found == 2 ? inner : outer};
+	ret_process->signalled = ((status_read_signals(text, "\nSigPnd:\t") | status_read_signals(text, "\nShdPnd:\t")) &
+							  ~status_read_signals(text, "\nSigIgn:\t")) != 0;
 	return 0;
 }
 
@@ -201,10 +212,8 @@ machine_processes_read(const pid_t *pids, size_t count, MachineProcess **ret_pro
 	(void) err; /* the signature leaves room for hosts where this can fail */
 	for (size_t i = 0; i < count; i++)
 	{
-		MachineProcess process = {.pid = pids[i]};
-
-		if (process_read_inner_pid(pids[i], &process.inner_pid) == 0)
-			processes[found++] = process;
+		if (process_read_status(pids[i], &processes[found]) == 0)
+			found++;
 	}
 	qsort(processes, found, sizeof(*processes), process_compare);
 	*ret_processes = processes;

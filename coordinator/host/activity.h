@@ -58,9 +58,10 @@ typedef struct MachineProcess
 {
 	pid_t pid;
 	pid_t inner_pid;
+	bool signalled; /* a signal has come that it has not taken yet: a timer, a notification, its latch */
 } MachineProcess;
 
-/* Fills in inner_pid for each host pid; a process that is gone or a zombie is left out. Sorted by inner_pid.
+/* Fills in the rest for each host pid; a process that is gone or a zombie is left out. Sorted by inner_pid.
  * The caller frees the array. */
 int machine_processes_read(const pid_t *pids, size_t count, MachineProcess **ret_processes, size_t *ret_count,
 						   Error *err) MUST_CHECK;

@@ -58,22 +58,27 @@ view_find_slot(const QuiesceView *view, pid_t pid)
 	return NULL;
 }
 
-/* The page calls a session idle from the end of one statement to the first hook of the next; its wait event tells
- * whether it still waits or has already taken the next message off the socket. */
+/*
+ * The page calls a session idle from the end of one statement to the first hook of the next; its wait event tells
+ * whether it still waits or has already taken the next message off the socket. One whose time-out has passed, or that
+ * has a notification to deliver, waits as well until it gets the processor.
+ */
 static bool
 sessions_rest(const QuiesceView *view, QuiesceReport *report)
 {
 	for (size_t i = 0; i < view->page->slot_count; i++)
 	{
 		const ActivitySlot *slot = &view->page->slots[i];
+		const MachineProcess *process = machine_process_find(view->processes, view->process_count, slot->pid);
 
-		if (slot->state == LTTLE_STATE_FREE || !activity_slot_is_session(slot) ||
-			machine_process_find(view->processes, view->process_count, slot->pid) == NULL)
+		if (slot->state == LTTLE_STATE_FREE || !activity_slot_is_session(slot) || process == NULL)
 			continue;
 		report->sessions++;
-		if (slot->wait == ACTIVITY_WAIT_CLIENT)
+		if (slot->wait == ACTIVITY_WAIT_CLIENT && !process->signalled)
 			continue;
-		report_busy(report, ACTIVITY_STATEMENT, "pid %u, does not wait for its client", slot->pid);
+		report_busy(report, ACTIVITY_STATEMENT,
+					process->signalled ? "pid %u, has not taken a signal yet" : "pid %u, does not wait for its client",
+					slot->pid);
 		return false;
 	}
 	return true;

@@ -20,6 +20,22 @@ def pytest_sessionstart(session):
     harness.sweep_dead_runs()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    for coordinator in harness.RUNNING:
+        coordinator.mark_log()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failure shows what the coordinators logged during the test: where it cannot be repeated it must explain itself."""
+    report = (yield).get_result()
+    if report.failed:
+        for coordinator in harness.RUNNING:
+            if coordinator.log_file.exists() and coordinator.log_since_mark():
+                report.sections.append((f"end of the log of lttled {coordinator.prefix}", coordinator.log_since_mark()))
+
+
 @pytest.fixture(scope="session")
 def host():
     with harness.Coordinator(f"t{os.getpid() % 100000:05d}", harness.subnet(0), "zram:\n  mode: auto\n  size: 4Gi\n") as coordinator:

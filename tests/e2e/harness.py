@@ -205,6 +205,9 @@ def sweep_dead_runs():
         record.unlink()
 
 
+RUNNING = []
+
+
 class Coordinator:
     """One lttled with its own root."""
 
@@ -223,7 +226,9 @@ class Coordinator:
             f"state-directory: {self.state}\nrun-directory: {self.run}\nname-prefix: {prefix}\n"
             f"subnet: {subnet}\nlog-level: debug\nrestart-delay: 100ms\n{settings}"
         )
+        self.log_mark = 0
         self.record()
+        RUNNING.append(self)
 
     def record(self):
         RECORDS.mkdir(parents=True, exist_ok=True)
@@ -274,6 +279,15 @@ class Coordinator:
     def kill(self):
         self.stop(signal.SIGKILL)
 
+    def mark_log(self):
+        self.log_mark = self.log_file.stat().st_size if self.log_file.exists() else 0
+
+    def log_since_mark(self, lines=60):
+        """The end of what has been logged since mark_log: the part of one test."""
+        with open(self.log_file, "rb") as log:
+            log.seek(self.log_mark)
+            return b"".join(log.readlines()[-lines:]).decode(errors="replace")
+
     def log(self):
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
@@ -315,6 +329,7 @@ class Coordinator:
                 self.kill()
             sweep(self.prefix, self.root)
             (RECORDS / f"{self.prefix}.json").unlink(missing_ok=True)
+            RUNNING.remove(self)
         return left
 
     def sanitizer_traces(self):

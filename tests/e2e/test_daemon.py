@@ -125,9 +125,10 @@ def cpu_ticks(pid):
     return int(fields[11]) + int(fields[12])
 
 
-def context_switches(pid):
+def times_woken(pid):
+    """Each time that it has waited for something is one voluntary switch; the others are the host's doing."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return sum(int(line.split()[1]) for line in status.splitlines() if "ctxt_switches" in line)
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("voluntary_ctxt_switches"))
 
 
 def test_sleeping_machines_cost_the_coordinator_nothing(own_host):
@@ -138,12 +139,18 @@ def test_sleeping_machines_cost_the_coordinator_nothing(own_host):
     daemon = own_host.process.pid
     wait_until("background work to end", lambda: all(s.get()["memory"]["resident-bytes"] < 16 << 20 for s in servers))
     children = [server.get()["pid"] for server in servers]
-    time.sleep(0.5)
-    before, before_cpu = context_switches(daemon), cpu_ticks(daemon)
     machines_before = [cpu_ticks(pid) for pid in children]
-    time.sleep(5)
-    assert context_switches(daemon) - before <= 2, "the coordinator wakes up although nothing happens"
-    assert cpu_ticks(daemon) - before_cpu <= 1
+
+    def costs_of_five_seconds():
+        woken, ticks = times_woken(daemon), cpu_ticks(daemon)
+        time.sleep(5)
+        return times_woken(daemon) - woken, cpu_ticks(daemon) - ticks
+
+    # What happens on the host, memory that gets short say, may wake it; a clock of its own would do so all the time.
+    costs = [costs_of_five_seconds()]
+    while costs[-1][0] > 2 or costs[-1][1] > 1:
+        assert len(costs) < 5, f"times woken and clock ticks of 10 ms in 5 s each, although nothing happens: {costs}"
+        costs.append(costs_of_five_seconds())
     assert [cpu_ticks(pid) for pid in children] == machines_before
     for server in servers:
         server.delete()

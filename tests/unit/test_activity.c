@@ -595,31 +595,6 @@ test_waits_are_read_from_the_process(void **state)
 	watched_event = 0x06000000;
 }
 
-static void
-test_processes_are_listed_without_the_dead(void **state)
-{
-	MachineProcess *found;
-	size_t count;
-	Error err = {0};
-	pid_t zombie = fork();
-	pid_t pids[3];
-	siginfo_t info;
-
-	(void) state;
-	if (zombie == 0)
-		_exit(0);
-	assert_int_equal(waitid(P_PID, (id_t) zombie, &info, WEXITED | WNOWAIT), 0);
-	pids[0] = zombie;
-	pids[1] = getpid();
-	pids[2] = INT32_MAX;
-	assert_int_equal(machine_processes_read(pids, 3, &found, &count, &err), 0);
-	assert_int_equal(count, 1);
-	assert_int_equal(found[0].pid, getpid());
-	assert_int_equal(found[0].inner_pid, getpid());
-	free(found);
-	waitpid(zombie, NULL, 0);
-}
-
 /* ---- hostile pages ---- */
 
 static uint64_t random_state = UINT64_C(0x9e3779b97f4a7c15); /* a fixed seed, so that a failure can be repeated */
@@ -789,7 +764,6 @@ main(void)
 		cmocka_unit_test(test_durations_are_readable),
 		cmocka_unit_test(test_reason_names),
 		cmocka_unit_test(test_waits_are_read_from_the_process),
-		cmocka_unit_test(test_processes_are_listed_without_the_dead),
 		cmocka_unit_test(test_random_pages),
 		cmocka_unit_test(test_page_truncated_while_being_read),
 	};

@@ -28,10 +28,10 @@ static MachineSocket sockets[4];
 static SocketSet set;
 static PendingConnections pending;
 static ActivityPolicy policy;
-static const MachineProcess processes[] = {{.pid = POSTMASTER, .inner_pid = 1},
-										   {.pid = BACKEND, .inner_pid = 57},
-										   {.pid = WORKER, .inner_pid = 58},
-										   {.pid = PSQL, .inner_pid = 59}};
+static MachineProcess processes[] = {{.pid = POSTMASTER, .inner_pid = 1},
+									 {.pid = BACKEND, .inner_pid = 57},
+									 {.pid = WORKER, .inner_pid = 58},
+									 {.pid = PSQL, .inner_pid = 59}};
 
 static struct sockaddr_storage
 internet_peer(const char *address, uint16_t port)
@@ -166,6 +166,20 @@ test_wait_event_closes_the_gap(void **state)
 	set.count = 1;
 	expect_busy(ACTIVITY_STATEMENT, NULL);
 	slots[0].pid = 60;
+	expect_quiet();
+}
+
+/* Its time-out has passed, and it has not had the processor since. */
+static void
+test_a_session_with_a_signal_to_take_is_busy(void **state)
+{
+	(void) state;
+	processes[2].signalled = true;
+	expect_quiet(); /* a worker's latch may be set at any time */
+	processes[1].signalled = true;
+	expect_busy(ACTIVITY_STATEMENT, "pid 57, has not taken a signal yet");
+	processes[1].signalled = false;
+	processes[2].signalled = false;
 	expect_quiet();
 }
 
@@ -416,6 +430,7 @@ main(void)
 		quiesce_test(test_rest_is_quiet),
 		quiesce_test(test_page_decides_first),
 		quiesce_test(test_wait_event_closes_the_gap),
+		quiesce_test(test_a_session_with_a_signal_to_take_is_busy),
 		quiesce_test(test_transaction_past_its_hold),
 		quiesce_test(test_unread_input),
 		quiesce_test(test_output_on_its_way_counts_for_five_seconds),
