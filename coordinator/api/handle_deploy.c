@@ -173,6 +173,7 @@ handle_deploy(ApiCall *call)
 {
 	Deploy *deploy = memory_allocate(sizeof(*deploy));
 	bool bundle = false;
+	bool reassign = false;
 	Error error = {0};
 	int result = api_call_query_flag(call, "bundle", &bundle, &error);
 
@@ -180,7 +181,9 @@ handle_deploy(ApiCall *call)
 	if (result == 0)
 		result = api_call_query_flag(call, "dry-run", &deploy->request.dry_run, &error);
 	if (result == 0)
-		result = api_call_query_flag(call, "reassign-owned", &deploy->request.force, &error);
+		result = api_call_query_flag(call, "reassign-owned", &reassign, &error);
+	if (reassign)
+		text_copy(deploy->request.options.reassign_to, sizeof(deploy->request.options.reassign_to), "postgres");
 	if (result == 0 && bundle)
 		result = read_bundle(deploy, &error);
 	else if (result == 0)

@@ -54,6 +54,16 @@ void handle_delete_cluster(ApiCall *call);
 void handle_get_access(ApiCall *call);
 void handle_wait_cluster(ApiCall *call);
 
+/* handle_postgres_users.c */
+void handle_add_cluster_user(ApiCall *call);
+void handle_edit_cluster_user(ApiCall *call);
+void handle_drop_cluster_user(ApiCall *call);
+void handle_rotate_password(ApiCall *call);
+void handle_add_cluster_database(ApiCall *call);
+void handle_edit_cluster_database(ApiCall *call);
+void handle_drop_cluster_database(ApiCall *call);
+void handle_check_cluster(ApiCall *call);
+
 /* handle_events.c, handle_wait.c, handle_logs.c, handle_exec.c */
 void handle_list_events(ApiCall *call);
 void handle_wait(ApiCall *call);

@@ -51,6 +51,14 @@ const ApiRoute api_routes[] = {
 	{"GET",    CLUSTER "/file",                       NULL,                  handle_get_cluster_file, "The document by which a cluster was deployed"},
 	{"GET",    CLUSTER "/access-info",                "user,from,localhost", handle_get_access,      "How a user reaches a cluster"},
 	{"GET",    CLUSTER "/wait",                       "timeout-ms",          handle_wait_cluster,    "Wait until a cluster is what its file says"},
+	{"POST",   CLUSTER "/check",                      NULL,                  handle_check_cluster,   "See what was changed on a cluster's server by hand"},
+	{"POST",   CLUSTER "/users",                      "adopt",               handle_add_cluster_user, "Add a user to a cluster"},
+	{"PUT",    CLUSTER "/users/{user}",               "adopt,repair",        handle_edit_cluster_user, "Change a user of a cluster"},
+	{"DELETE", CLUSTER "/users/{user}",               "drop-owned,reassign-to", handle_drop_cluster_user, "Drop a user of a cluster"},
+	{"POST",   CLUSTER "/users/{user}/rotate",        NULL,                  handle_rotate_password, "Give a user of a cluster another password"},
+	{"POST",   CLUSTER "/databases",                  "adopt",               handle_add_cluster_database, "Create a database in a cluster"},
+	{"PUT",    CLUSTER "/databases/{database}",       "adopt,repair",        handle_edit_cluster_database, "Give a database of a cluster another owner"},
+	{"DELETE", CLUSTER "/databases/{database}",       NULL,                  handle_drop_cluster_database, "End a database's sessions and drop it"},
 	{"GET",    "/v1/events",                          "namespace,name,last,follow", handle_list_events, "List what became of machines, oldest first"},
 };
 /* clang-format on */

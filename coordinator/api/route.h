@@ -11,7 +11,7 @@
 
 typedef struct ApiCall ApiCall;
 
-#define ROUTE_MAX_PARAMETERS	  2
+#define ROUTE_MAX_PARAMETERS	  3
 #define ROUTE_PARAMETER_MAX_BYTES 255
 
 typedef struct ApiRoute

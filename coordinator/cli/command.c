@@ -51,6 +51,14 @@ const CliOption cli_options[OPTION_COUNT] = {
 	{OPTION_LOCALHOST,   0,   "localhost",   NULL, NULL,       "by a port on 127.0.0.1, which is opened for good when there is none"},
 	{OPTION_FROM,        'n', "from",        NULL, "NS",       "as this namespace has it; an error when it has no credentials of the user"},
 	{OPTION_REASSIGN_OWNED, 0, "reassign-owned", NULL, NULL,   "what users of a cluster own goes to its superuser when they are dropped"},
+	{OPTION_ROLES,       0,   "roles",       NULL, "ROLE,…",   "what the user is: Superuser, Createdb, Createrole, Inherit, Login, Replication, Bypassrls; all others are taken away"},
+	{OPTION_ACCESS,      0,   "access",      NULL, "ACCESS,…", "what the user may do: LEVEL[:DATABASE[:SCHEMA+SCHEMA…]], LEVEL being owner, readwrite, readonly or metadata"},
+	{OPTION_NAMESPACES,  0,   "namespaces",  NULL, "NS,…",     "the namespaces that get the user's credentials, besides the cluster's own"},
+	{OPTION_OWNER,       0,   "owner",       NULL, "USER",     "the user whose database it is (without it: the superuser's)"},
+	{OPTION_ADOPT,       0,   "adopt",       NULL, NULL,       "take over a role or database that is there and was not made by lttle"},
+	{OPTION_REPAIR,      0,   "repair",      NULL, NULL,       "undo what was changed on the server by hand, of all users"},
+	{OPTION_DROP_OWNED,  0,   "drop-owned",  NULL, NULL,       "drop what the user owns, too"},
+	{OPTION_REASSIGN_TO, 0,   "reassign-to", NULL, "USER",     "give what the user owns to this one"},
 };
 
 #define NS   OPTION_BIT(OPTION_NAMESPACE)
@@ -157,6 +165,27 @@ const CliCommand cli_commands[] = {
 	 NS | JSON | OPTION_BIT(OPTION_LOCALHOST) | OPTION_BIT(OPTION_FROM), "postgres", run_postgres_access_info,
 	 "Print how a user reaches a cluster: the connection URL",
 	 "USER is the cluster's first one, unless named. Does not wake it. export DATABASE_URL=$(lttle postgres access-info shop app)"},
+	{"postgres", "user", NULL, "add|edit|drop|list CLUSTER [USER]", 2, 3, false,
+	 NS | JSON | YES | OPTION_BIT(OPTION_NO_WAIT) | OPTION_BIT(OPTION_TIMEOUT) | OPTION_BIT(OPTION_ROLES) |
+		 OPTION_BIT(OPTION_ACCESS) | OPTION_BIT(OPTION_NAMESPACES) | OPTION_BIT(OPTION_ADOPT) | OPTION_BIT(OPTION_REPAIR) |
+		 OPTION_BIT(OPTION_DROP_OWNED) | OPTION_BIT(OPTION_REASSIGN_TO),
+	 "add edit drop list", run_postgres_user, "Add, change, drop or list the users of a cluster",
+	 "It changes the cluster's file, as lttle postgres edit does, and waits until the server is so. edit changes what is given, and\n"
+	 "leaves the rest. drop is refused while the user owns something, with a list of it, and nothing is changed. A server that\n"
+	 "sleeps is woken, but for list.\n"
+	 "lttle postgres user add shop web --access readwrite:shop:public+sales --namespaces frontend"},
+	{"postgres", "database", NULL, "create|edit|drop|list CLUSTER [DATABASE]", 2, 3, false,
+	 NS | JSON | YES | OPTION_BIT(OPTION_NO_WAIT) | OPTION_BIT(OPTION_TIMEOUT) | OPTION_BIT(OPTION_OWNER) | OPTION_BIT(OPTION_ADOPT),
+	 "create edit drop list", run_postgres_database, "Create, change, drop or list the databases of a cluster",
+	 "drop ends the sessions of the database, after asking. One that is only taken out of the cluster's file keeps its data until\n"
+	 "it is dropped here."},
+	{"postgres", "rotate", NULL, "CLUSTER USER", 2, 2, false, NS | OPTION_BIT(OPTION_NO_WAIT) | OPTION_BIT(OPTION_TIMEOUT), "postgres",
+	 run_postgres_rotate, "Give a user of a cluster another password",
+	 "It is set on the server, and then in every secret that holds it. Sessions that are open go on. USER postgres is the superuser."},
+	{"postgres", "check", NULL, "CLUSTER", 1, 1, false, NS | JSON, "postgres", run_postgres_check,
+	 "See what was changed on a cluster's server by hand",
+	 "Each thing that is otherwise than the cluster's file says is a line, and the exit code is 1. It is left alone; lttle postgres user\n"
+	 "edit --repair undoes it. Wakes the server."},
 
 	{"secrets", "set", NULL, "NAME", 1, 1, false, NS, "secrets", run_secret_set, "Set a secret",
 	 "It is read from standard input, without the last end of line, or asked for on a terminal. Machines name it in their\n"

@@ -44,6 +44,10 @@ int run_postgres_get(const CliInvocation *invocation);
 int run_postgres_edit(const CliInvocation *invocation);
 int run_postgres_delete(const CliInvocation *invocation);
 int run_postgres_access_info(const CliInvocation *invocation);
+int run_postgres_user(const CliInvocation *invocation);
+int run_postgres_database(const CliInvocation *invocation);
+int run_postgres_rotate(const CliInvocation *invocation);
+int run_postgres_check(const CliInvocation *invocation);
 
 int run_secret_set(const CliInvocation *invocation);
 int run_secret_get(const CliInvocation *invocation);

@@ -22,11 +22,6 @@
 #include "model/postgres_config.h"
 #include "model/postgres_spec.h"
 
-#define APPLY_TIMEOUT_MS (2 * 60 * 1000)
-
-/* The job's own deadline comes first, so that it can say what it waited for. */
-#define APPLY_KILL_MS (APPLY_TIMEOUT_MS + 15 * 1000)
-
 /* ---- the server's files ---- */
 
 /* Written aside and renamed: the server may read it at any moment. */
@@ -184,7 +179,8 @@ is_applied(const EngineCluster *cluster)
 	SpecChanges changes;
 	bool same;
 
-	if (!cluster->has_applied)
+	if (!cluster->has_applied || cluster_is_rotating_any(cluster) || cluster->options.repair ||
+		cluster->options.adopt || cluster->options.drop_database[0] != '\0')
 		return false;
 	postgres_spec_compare(&cluster->applied, &cluster->spec, &changes);
 	same = changes.count == 0;
@@ -232,6 +228,20 @@ restart_for(EngineCluster *cluster, const char *settings)
 	free(note);
 }
 
+/* The spec that the job began with: meanwhile there may be another one. */
+static void
+note_applied(EngineCluster *cluster)
+{
+	Error error;
+
+	if (cluster->has_applied)
+		postgres_spec_clear(&cluster->applied);
+	postgres_spec_copy(&cluster->applying, &cluster->applied);
+	cluster->has_applied = true;
+	if (store_note_cluster_applied(cluster->engine->store, &cluster->applied, &error) < 0)
+		log_warning("not noted", "cluster", cluster->spec.name, "reason", error.message);
+}
+
 static void
 applied(void *context, int result, const void *output, const Error *err)
 {
@@ -240,6 +250,8 @@ applied(void *context, int result, const void *output, const Error *err)
 	Error error;
 
 	cluster->work = NULL;
+	if (result == 0)
+		note_applied(cluster);
 	if (cluster->apply_again)
 	{
 		cluster->apply_again = false;
@@ -252,13 +264,9 @@ applied(void *context, int result, const void *output, const Error *err)
 		fail(cluster, err->message);
 		return;
 	}
-	if (cluster->has_applied)
-		postgres_spec_clear(&cluster->applied);
-	postgres_spec_copy(&cluster->spec, &cluster->applied);
-	cluster->has_applied = true;
-	cluster->force = false;
-	if (store_note_cluster_applied(cluster->engine->store, &cluster->spec, &error) < 0)
-		log_warning("not noted", "cluster", cluster->spec.name, "reason", error.message);
+	cluster->options = (PostgresOptions){0};
+	if (cluster_finish_rotation(cluster, &error) < 0)
+		log_warning("a new password was not noted", "cluster", cluster->spec.name, "reason", error.message);
 	take_lines(&cluster->notes, done->notes);
 	take_lines(&cluster->drift, done->drift);
 	cluster->state = CLUSTER_READY;
@@ -269,61 +277,97 @@ applied(void *context, int result, const void *output, const Error *err)
 	cluster_settle_waits(cluster, false);
 }
 
+/* The password that holds, or the one that is to. user NULL: the superuser. */
 static int
-fill_job(EngineCluster *cluster, const Machine *machine, ClusterJob *job, char **passwords, Error *err)
+find_password(EngineCluster *cluster, const char *user, bool next, char **ret_password, Error *err)
 {
-	char *superuser_password = NULL;
-	int result = cluster_superuser_password(cluster->engine, &cluster->spec, &superuser_password, err);
+	char name[SECRET_NAME_MAX_BYTES + 1];
 
-	*job = (ClusterJob){.spec = &cluster->spec,
-						.applied = cluster->has_applied ? &cluster->applied : NULL,
-						.superuser_password = superuser_password,
-						.passwords = passwords,
-						.force = cluster->force,
-						.timeout_ms = APPLY_TIMEOUT_MS};
-	network_format_address(machine->network.address, job->host);
-	for (size_t i = 0; result == 0 && i < cluster->spec.user_count; i++)
+	if (next)
+		cluster_next_name(&cluster->spec, user, name);
+	else
+		cluster_secret_name(&cluster->spec, user, user == NULL ? "superuser-password" : "password", name);
+	return engine_get_secret(cluster->engine, SECRET_KIND_SECRET, cluster->spec.name_space, name, ret_password, err);
+}
+
+/* What a job gets, for as long as it is being started. */
+typedef struct JobInput
+{
+	ClusterJob job;
+	char *superuser_password;
+	char *next_superuser_password;
+	char **passwords;
+	bool *rotated;
+} JobInput;
+
+static int
+fill_input(EngineCluster *cluster, const Machine *machine, JobInput *input, Error *err)
+{
+	size_t count = cluster->spec.user_count;
+	int result = cluster_superuser_password(cluster->engine, &cluster->spec, &input->superuser_password, err);
+
+	input->passwords = memory_allocate((count + 1) * sizeof(*input->passwords));
+	input->rotated = memory_allocate((count + 1) * sizeof(*input->rotated));
+	if (result == 0 && cluster_is_rotating(cluster, NULL))
+		result = find_password(cluster, NULL, true, &input->next_superuser_password, err);
+	for (size_t i = 0; result == 0 && i < count; i++)
 	{
-		char name[SECRET_NAME_MAX_BYTES + 1];
-
-		cluster_secret_name(&cluster->spec, cluster->spec.users[i].name, "password", name);
-		result =
-			engine_get_secret(cluster->engine, SECRET_KIND_SECRET, cluster->spec.name_space, name, &passwords[i], err);
+		input->rotated[i] = cluster_is_rotating(cluster, cluster->spec.users[i].name);
+		result = find_password(cluster, cluster->spec.users[i].name, input->rotated[i], &input->passwords[i], err);
 	}
+	input->job = (ClusterJob){.spec = &cluster->spec,
+							  .applied = cluster->has_applied ? &cluster->applied : NULL,
+							  .superuser_password = input->superuser_password,
+							  .next_superuser_password = input->next_superuser_password,
+							  .passwords = input->passwords,
+							  .rotated = input->rotated,
+							  .options = cluster->options,
+							  .timeout_ms = CLUSTER_JOB_TIMEOUT_MS};
+	network_format_address(machine->network.address, input->job.host);
 	return result;
+}
+
+static void
+clear_input(JobInput *input, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		secret_text_free(input->passwords[i]);
+	free(input->passwords);
+	free(input->rotated);
+	secret_text_free(input->superuser_password);
+	secret_text_free(input->next_superuser_password);
 }
 
 static void
 start_job(EngineCluster *cluster, const Machine *machine)
 {
-	size_t count = cluster->spec.user_count;
-	char **passwords = memory_allocate((count + 1) * sizeof(*passwords));
-	ClusterJob job;
+	JobInput input = {0};
 	JobSpec spec = {.name = "apply the cluster's file",
 					.function = cluster_job_run,
-					.input = &job,
+					.input = &input.job,
 					.output_bytes = sizeof(ClusterJobResult),
-					.timeout_ms = APPLY_KILL_MS,
+					.timeout_ms = CLUSTER_JOB_KILL_MS,
 					.done = applied,
 					.context = cluster};
 	Error error;
-	int result = fill_job(cluster, machine, &job, passwords, &error);
+	int result = fill_input(cluster, machine, &input, &error);
 
 	if (result == 0)
 		result = job_start(cluster->engine->loop, &spec, &cluster->work, &error);
-	for (size_t i = 0; i < count; i++)
-		secret_text_free(passwords[i]);
-	free(passwords);
-	secret_text_free((char *) job.superuser_password);
+	clear_input(&input, cluster->spec.user_count);
 	if (result < 0)
+	{
 		fail(cluster, error.message);
-	else
-		cluster->state = CLUSTER_APPLYING;
+		return;
+	}
+	cluster->state = CLUSTER_APPLYING;
+	postgres_spec_clear(&cluster->applying);
+	postgres_spec_copy(&cluster->spec, &cluster->applying);
 }
 
 /* Whether a connection would reach the server, or wake it. */
-static bool
-can_be_reached(const Machine *machine)
+bool
+cluster_can_be_reached(const Machine *machine)
 {
 	return !machine->facts.delete_wanted && !machine->facts.restart_wanted &&
 		   (machine->phase == PHASE_READY || machine->phase == PHASE_SUSPENDED || machine->phase == PHASE_HIBERNATED);
@@ -339,7 +383,7 @@ cluster_apply(EngineCluster *cluster)
 		cluster->apply_again = true;
 		return;
 	}
-	if (machine == NULL || !can_be_reached(machine))
+	if (machine == NULL || !cluster_can_be_reached(machine))
 		return;
 	if (!is_applied(cluster))
 		start_job(cluster, machine);
@@ -348,6 +392,14 @@ cluster_apply(EngineCluster *cluster)
 		cluster->state = CLUSTER_READY;
 		cluster_settle_waits(cluster, false);
 	}
+}
+
+void
+cluster_begin_change(EngineCluster *cluster)
+{
+	cluster->state = CLUSTER_STARTING;
+	cluster->problem[0] = '\0';
+	cluster_apply(cluster);
 }
 
 void

@@ -205,6 +205,8 @@ put_users(Credentials *credentials, Error *err)
 		if (result < 0)
 			break;
 		put_user_in(credentials, user, spec->name_space, password);
+		cluster_next_name(spec, user->name, name);
+		note_wanted(credentials, SECRET_KIND_SECRET, spec->name_space, name);
 		for (char **other = user->namespaces; other != NULL && *other != NULL; other++)
 			put_user_in(credentials, user, *other, password);
 		if (i > 0)
@@ -261,6 +263,8 @@ cluster_write_credentials(EngineCluster *cluster, Error *err)
 	cluster_owner(spec, credentials.owner);
 	network_format_address(machine->network.address, credentials.host);
 	cluster_secret_name(spec, NULL, "superuser-password", name);
+	note_wanted(&credentials, SECRET_KIND_SECRET, spec->name_space, name);
+	cluster_next_name(spec, NULL, name);
 	note_wanted(&credentials, SECRET_KIND_SECRET, spec->name_space, name);
 	for (size_t i = 0; i < spec->value_count; i++)
 		put(&credentials, SECRET_KIND_VALUE, spec->name_space, spec->values[i].name, spec->values[i].value);

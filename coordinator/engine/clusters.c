@@ -86,10 +86,12 @@ static void
 cluster_free(EngineCluster *cluster)
 {
 	job_cancel(cluster->work);
+	cluster_cancel_looks(cluster);
 	cluster_settle_waits(cluster, true);
 	json_decref(cluster->notes);
 	json_decref(cluster->drift);
 	postgres_spec_clear(&cluster->spec);
+	postgres_spec_clear(&cluster->applying);
 	if (cluster->has_applied)
 		postgres_spec_clear(&cluster->applied);
 	free(cluster);

@@ -19,6 +19,8 @@ typedef enum ClusterState
 	CLUSTER_FAILED	  /* it refused, or could not be reached: see `problem` */
 } ClusterState;
 
+typedef struct ClusterLook ClusterLook;
+
 struct EngineCluster
 {
 	Engine *engine;
@@ -26,13 +28,15 @@ struct EngineCluster
 	uint64_t created_ms;
 	PostgresSpec applied; /* what the server has last been brought to; only with has_applied */
 	bool has_applied;
+	PostgresSpec applying; /* what the last job was started with */
 	ClusterState state;
 	char problem[640];	  /* empty: none */
 	struct json_t *notes; /* what the last application did, and what somebody has made otherwise: a list of texts */
 	struct json_t *drift;
-	Job *work;		  /* of CLUSTER_APPLYING */
-	bool apply_again; /* something has changed while it ran */
-	bool force;		  /* what users own goes to the superuser when they are dropped */
+	Job *work;				 /* of CLUSTER_APPLYING */
+	bool apply_again;		 /* something has changed while it ran */
+	PostgresOptions options; /* of the change that is to be applied */
+	ClusterLook *looks;		 /* see cluster_change.c */
 	ClusterWait *waits;
 	struct EngineCluster *next;
 };
@@ -55,7 +59,7 @@ void engine_forget_cluster(Engine *engine, const char *name_space, const char *n
 
 /* clusters_deploy.c: within the transaction, and after it. */
 int cluster_store(Engine *engine, const PostgresSpec *spec, Error *err) MUST_CHECK;
-void cluster_deployed(Engine *engine, const PostgresSpec *spec, bool force);
+void cluster_deployed(Engine *engine, const PostgresSpec *spec, const PostgresOptions *options);
 
 /* cluster_credentials.c */
 /* The superuser's password, made at the first call. The caller frees by secret_text_free. */
@@ -71,6 +75,18 @@ char *cluster_url(const char *user, const char *password, const char *host, unsi
 /* The database that a user's connection string names. user NULL: the superuser. */
 const char *cluster_user_database(const PostgresSpec *spec, const PostgresUser *user);
 
+/* cluster_rotate.c: passwords that are being set, each in a secret beside the one that holds. user NULL: the superuser
+ */
+bool cluster_is_rotating(const EngineCluster *cluster, const char *user);
+bool cluster_is_rotating_any(const EngineCluster *cluster);
+/* The name of the secret: SECRET_NAME_MAX_BYTES + 1. */
+void cluster_next_name(const PostgresSpec *spec, const char *user, char *name);
+/* The server has taken them: they are those that hold. */
+int cluster_finish_rotation(EngineCluster *cluster, Error *err) MUST_CHECK;
+
+/* cluster_change.c: ends those who wait for a look at the server. */
+void cluster_cancel_looks(EngineCluster *cluster);
+
 /* cluster_local_port.c */
 /* A port on 127.0.0.1 that leads to the server; made at the first call. -EBUSY: none is free. */
 int cluster_local_port(EngineCluster *cluster, uint16_t *ret_port, Error *err) MUST_CHECK;
@@ -84,6 +100,13 @@ struct json_t *cluster_to_json(const EngineCluster *cluster);
 /* A machine is in another phase: its cluster, if it has one, may go on. */
 void engine_settle_cluster(Engine *engine, const Machine *machine);
 void cluster_apply(EngineCluster *cluster);
+/* As cluster_apply, of one that may have failed before. */
+void cluster_begin_change(EngineCluster *cluster);
+/* Whether a connection would reach the machine's server, or wake it. */
+bool cluster_can_be_reached(const Machine *machine);
+#define CLUSTER_JOB_TIMEOUT_MS (2 * 60 * 1000)
+/* The job's own deadline comes first, so that it can say what it waited for. */
+#define CLUSTER_JOB_KILL_MS (CLUSTER_JOB_TIMEOUT_MS + 15 * 1000)
 /* Writes the files that the machine's server reads, into its run directory. */
 int machine_write_cluster_files(Machine *machine, Error *err) MUST_CHECK;
 void cluster_settle_waits(EngineCluster *cluster, bool gone);

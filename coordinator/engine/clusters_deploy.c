@@ -124,19 +124,17 @@ cluster_store(Engine *engine, const PostgresSpec *spec, Error *err)
 }
 
 void
-cluster_deployed(Engine *engine, const PostgresSpec *spec, bool force)
+cluster_deployed(Engine *engine, const PostgresSpec *spec, const PostgresOptions *options)
 {
 	EngineCluster *cluster = engine_find_cluster(engine, spec->name_space, spec->name);
 	Machine *machine = cluster_machine(cluster);
 	Error error;
 
-	cluster->force = force;
+	cluster->options = *options;
 	if (cluster_write_credentials(cluster, &error) < 0)
 		log_warning("credentials not written", "cluster", spec->name, "reason", error.message);
 	if (machine != NULL && machine_write_cluster_files(machine, &error) < 0)
 		log_warning("settings not written", "cluster", spec->name, "reason", error.message);
-	cluster->state = CLUSTER_STARTING;
-	cluster->problem[0] = '\0';
 	json_array_clear(cluster->notes);
-	cluster_apply(cluster);
+	cluster_begin_change(cluster);
 }

@@ -179,7 +179,7 @@ deploy_apply(Deployment *deployment)
 	for (size_t i = 0; i < deployment->set.count; i++)
 	{
 		if (deployment->steps[i].resource->kind == RESOURCE_POSTGRES)
-			cluster_deployed(engine, &deployment->steps[i].resource->postgres, deployment->force);
+			cluster_deployed(engine, &deployment->steps[i].resource->postgres, &deployment->options);
 	}
 }
 
@@ -233,7 +233,7 @@ deploy_describe_new(Deployment *deployment)
 void
 engine_deploy(Engine *engine, const DeployRequest *request, EngineDeployed done, void *context)
 {
-	Deployment deployment = {.engine = engine, .force = request->force};
+	Deployment deployment = {.engine = engine, .options = request->options};
 	Error error = {0};
 	json_t *body = NULL;
 	int result = engine_check_open(engine, &error);

@@ -24,7 +24,7 @@ typedef struct Deployment
 	DeployStep *steps; /* as many as set has resources */
 	size_t *order;	   /* of the set's resources: who is depended on comes first */
 	DiagnosticList diagnostics;
-	bool force;
+	PostgresOptions options;
 } Deployment;
 
 /* key_path: below the kind: "volumes[0].name". mark NULL: the resource's own place. */

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "model/postgres_options.h"
 #include "model/settings.h"
 #include "model/spec.h"
 
@@ -44,8 +45,8 @@ typedef struct DeployRequest
 	const ResourceFile *files; /* all or nothing of them */
 	size_t file_count;
 	Variables variables;
-	bool force;	  /* what a cluster's users own goes to its superuser when they are dropped */
-	bool dry_run; /* changes nothing; the body's changes of what is new are all that it says */
+	PostgresOptions options; /* for the clusters of the files */
+	bool dry_run;			 /* changes nothing; the body's changes of what is new are all that it says */
 } DeployRequest;
 void engine_deploy(Engine *engine, const DeployRequest *request, EngineDeployed done, void *context);
 
@@ -63,6 +64,44 @@ int engine_get_cluster_spec(Engine *engine, const char *name_space, const char *
  * {"volume": name, "volume-deleted"}. */
 void engine_delete_cluster(Engine *engine, const char *name_space, const char *name, bool volume, EngineDone done,
 						   void *context);
+
+/* A change of one user or database of a cluster: of its file, which is then deployed. */
+typedef enum ClusterEdit
+{
+	CLUSTER_ADD_USER,
+	CLUSTER_EDIT_USER,
+	CLUSTER_DROP_USER,
+	CLUSTER_ADD_DATABASE,
+	CLUSTER_EDIT_DATABASE,
+	CLUSTER_DROP_DATABASE
+} ClusterEdit;
+typedef struct ClusterChange
+{
+	const char *name_space;
+	const char *name;
+	ClusterEdit edit;
+	const char *what;		   /* the user or database */
+	const struct json_t *keys; /* as in a file, without the name; null takes one away. NULL: none */
+	PostgresOptions options;
+} ClusterChange;
+/*
+ * Looks first, on the server, whether anything stands against it, where that can be reached; then stores and applies
+ * it. Done when it is stored, with the cluster; engine_wait_cluster tells the rest. Errors: -EINVAL; -ENOENT; -EEXIST:
+ * it is there, or the server refuses; -EBUSY: the cluster was changed meanwhile.
+ */
+void engine_change_cluster(Engine *engine, const ClusterChange *change, EngineDone done, void *context);
+
+/* Looks what somebody has made otherwise by hand, and wakes the server for it. Done with {"drift": […], "notes": […]}.
+ */
+void engine_check_cluster(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
+
+/*
+ * Gives a user ("postgres": the superuser) another password. It is kept beside the one that holds until the server has
+ * taken it, so that one of them is always right; what a crash interrupts is ended at the next start.
+ * Errors: -ENOENT. engine_wait_cluster tells when it is done.
+ */
+int engine_rotate_password(Engine *engine, const char *name_space, const char *name, const char *user,
+						   Error *err) MUST_CHECK;
 
 /* How a user reaches a cluster. Never wakes it. */
 typedef struct ClusterAccessQuery

@@ -4,35 +4,23 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "postgres/password.h"
 #include "postgres/plan.h"
-
-/* A statement with a verifier is in no log of the server, whatever that logs: only a superuser may set these. */
-#define LOG_NOTHING                                                                                                    \
-	"SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_duration = off; "                        \
-	"SET log_min_error_statement = 'panic'; SET log_min_duration_sample = -1; SET log_transaction_sample_rate = 0"
-#define LOG_AGAIN                                                                                                      \
-	"RESET log_statement; RESET log_min_duration_statement; RESET log_duration; RESET log_min_error_statement; "       \
-	"RESET log_min_duration_sample; RESET log_transaction_sample_rate"
 
 static int
 run_statement(PostgresConnection *connection, const PlanStatement *statement, Error *err)
 {
-	int result = 0;
+	char shown[200];
+	int result;
 
 	if (statement->shown != NULL)
-		result = postgres_execute(connection, LOG_NOTHING, err);
-	if (result == 0)
+		result = password_execute(connection, statement->sql, err);
+	else
 		result = postgres_execute(connection, statement->sql, err);
-	if (result == 0 && statement->shown != NULL)
-		return postgres_execute(connection, LOG_AGAIN, err);
-	if (result < 0)
-	{
-		char shown[200];
-
-		text_copy(shown, sizeof(shown), statement->shown != NULL ? statement->shown : statement->sql);
-		error_prefix(err, "%s", shown);
-	}
-	return result;
+	if (result == 0)
+		return 0;
+	text_copy(shown, sizeof(shown), statement->shown != NULL ? statement->shown : statement->sql);
+	return error_prefix(err, "%s", shown);
 }
 
 static int
@@ -62,11 +50,13 @@ run_step(Sessions *sessions, const PlanStep *step, Error *err)
 	return result;
 }
 
-static int
-refuse(const Plan *plan, Error *err)
+int
+plan_check(const Plan *plan, Error *err)
 {
 	_cleanup_text_ Text all = {0};
 
+	if (plan->refusals.count == 0)
+		return 0;
 	for (size_t i = 0; i < plan->refusals.count; i++)
 		text_printf(&all, "%s%s", i > 0 ? "; " : "", plan->refusals.lines[i]);
 	return error_set(err, -EEXIST, "%s", text_string(&all));
@@ -75,14 +65,9 @@ refuse(const Plan *plan, Error *err)
 int
 plan_apply(Sessions *sessions, const Plan *plan, Error *err)
 {
-	if (plan->refusals.count > 0)
-		return refuse(plan, err);
-	for (size_t i = 0; i < plan->count; i++)
-	{
-		int result = run_step(sessions, &plan->steps[i], err);
+	int result = plan_check(plan, err);
 
-		if (result < 0)
-			return result;
-	}
-	return 0;
+	for (size_t i = 0; result == 0 && i < plan->count; i++)
+		result = run_step(sessions, &plan->steps[i], err);
+	return result;
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "model/postgres_spec.h"
+#include "postgres/password.h"
 #include "postgres/plan.h"
 
 /* How often it is looked whether the server has read its settings; it takes milliseconds. */
@@ -131,7 +132,7 @@ fill_access(const PostgresUser *user, Account *account)
 
 /* Nothing of it is freed: the child ends. passwords: NULL: they don't matter. */
 static void
-fill_accounts(const PostgresSpec *spec, char *const *passwords, Accounts *ret_accounts)
+fill_accounts(const PostgresSpec *spec, char *const *passwords, const bool *rotated, Accounts *ret_accounts)
 {
 	Account *users = memory_allocate((spec->user_count + 1) * sizeof(*users));
 	AccountDatabase *databases = memory_allocate((spec->database_count + 1) * sizeof(*databases));
@@ -140,7 +141,8 @@ fill_accounts(const PostgresSpec *spec, char *const *passwords, Accounts *ret_ac
 	{
 		users[i] = (Account){.name = spec->users[i].name,
 							 .attributes = postgres_user_roles(&spec->users[i]),
-							 .password = passwords == NULL ? NULL : passwords[i]};
+							 .password = passwords == NULL ? NULL : passwords[i],
+							 .set_password = rotated != NULL && rotated[i]};
 		fill_access(&spec->users[i], &users[i]);
 	}
 	databases[0] = (AccountDatabase){.name = spec->database};
@@ -172,15 +174,19 @@ apply_accounts(Sessions *sessions, const ClusterJob *job, ClusterJobResult *resu
 	PlanRequest request = {.wanted = &wanted,
 						   .made = job->applied == NULL ? NULL : &made,
 						   .label = label,
-						   .reassign_to = job->force ? POSTGRES_SUPERUSER : NULL};
+						   .adopt = job->options.adopt,
+						   .repair = job->options.repair,
+						   .drop_owned = job->options.drop_owned,
+						   .drop_database = job->options.drop_database[0] != '\0' ? job->options.drop_database : NULL,
+						   .reassign_to = job->options.reassign_to[0] != '\0' ? job->options.reassign_to : NULL};
 	int result;
 
-	fill_accounts(job->spec, job->passwords, &wanted);
+	fill_accounts(job->spec, job->passwords, job->rotated, &wanted);
 	if (job->applied != NULL)
-		fill_accounts(job->applied, NULL, &made);
+		fill_accounts(job->applied, NULL, NULL, &made);
 	result = plan_make(sessions, &request, &plan, err);
 	if (result == 0)
-		result = plan_apply(sessions, &plan, err);
+		result = job->only_check ? plan_check(&plan, err) : plan_apply(sessions, &plan, err);
 	if (result == 0)
 	{
 		join_lines(&plan.notes, result_out->notes, sizeof(result_out->notes));
@@ -199,12 +205,18 @@ cluster_job_run(const void *input, void *output, Error *err)
 													   .port = POSTGRES_PORT,
 													   .user = POSTGRES_SUPERUSER,
 													   .password = job->superuser_password,
+													   .next_password = job->next_superuser_password,
 													   .database = POSTGRES_SUPERUSER},
 											.deadline_ns = clock_monotonic_ns() + job->timeout_ms * NS_PER_MS};
 	PostgresConnection *connection;
 	int result = sessions_get(&sessions, NULL, &connection, err);
 
-	if (result == 0)
+	if (result == 0 && !job->only_check)
 		result = reload_settings(connection, sessions.deadline_ns, result_out, err);
-	return result < 0 ? result : apply_accounts(&sessions, job, result_out, err);
+	if (result == 0)
+		result = apply_accounts(&sessions, job, result_out, err);
+	/* Last: the sessions that are opened above still use the one before. */
+	if (result == 0 && !job->only_check && job->next_superuser_password != NULL)
+		result = password_set(connection, POSTGRES_SUPERUSER, job->next_superuser_password, err);
+	return result;
 }

@@ -3,6 +3,7 @@
 #define POSTGRES_CLUSTER_JOB_H
 
 #include "base/error.h"
+#include "model/postgres_options.h"
 #include "model/spec.h"
 
 /* All that the child needs; it must not touch the store. Texts belong to whoever starts the job. */
@@ -12,8 +13,11 @@ typedef struct ClusterJob
 	const PostgresSpec *applied; /* NULL: nothing yet */
 	char host[16];
 	const char *superuser_password;
-	char *const *passwords; /* of the spec's users, in their order */
-	bool force;
+	const char *next_superuser_password; /* NULL, or the one that it gets */
+	char *const *passwords;				 /* of the spec's users, in their order; NULL: of a check */
+	const bool *rotated;				 /* which of them are there, but get this password now; NULL: none */
+	PostgresOptions options;
+	bool only_check; /* change nothing: see what stands against it, and what was changed by hand */
 	uint64_t timeout_ms;
 } ClusterJob;
 

@@ -18,6 +18,12 @@ void password_generate(char ret_password[PASSWORD_CHARACTERS + 1]);
 int password_verifier(PostgresConnection *connection, const char *user, const char *password, char **ret_verifier,
 					  Error *err) MUST_CHECK;
 
+/* Runs a statement that holds a verifier, so that it is in no log of the server. Errors: those of postgres_execute. */
+int password_execute(PostgresConnection *connection, const char *sql, Error *err) MUST_CHECK;
+
+/* Gives a role this password, in a statement of its own. */
+int password_set(PostgresConnection *connection, const char *role, const char *password, Error *err) MUST_CHECK;
+
 /* 16 hexadecimal digits of a hash of a verifier: tells whether it is still the one that was set, and nothing else. */
 #define PASSWORD_FINGERPRINT_BYTES 17
 void password_fingerprint(const char *verifier, char ret_text[PASSWORD_FINGERPRINT_BYTES]);

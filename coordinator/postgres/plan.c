@@ -110,9 +110,13 @@ planner_drops_user(const Planner *planner, const char *name)
 bool
 planner_drops_database(const Planner *planner, const char *name)
 {
+	const PlanRequest *request = planner->request;
+	bool is_meant = (request->drop_database != NULL && strcmp(request->drop_database, name) == 0) ||
+					(request->drop_databases && accounts_find_database(planner->made, name) != NULL);
+
 	/* The one that we are connected to is needed again. */
-	return planner->request->drop_databases && accounts_find_database(planner->made, name) != NULL &&
-		   accounts_find_database(planner->wanted, name) == NULL && strcmp(name, postgres_database(planner->home)) != 0;
+	return is_meant && accounts_find_database(planner->wanted, name) == NULL &&
+		   strcmp(name, postgres_database(planner->home)) != 0;
 }
 
 bool

@@ -18,13 +18,14 @@
 typedef struct PlanRequest
 {
 	const Accounts *wanted;
-	const Accounts *made;	 /* NULL: nothing yet */
-	const char *label;		 /* whose users they are, for the comments on the roles: "samples/shop" */
-	bool adopt;				 /* take over roles and databases that are there and that we did not make */
-	bool repair;			 /* undo what was changed by hand */
-	bool drop_owned;		 /* what users own goes with them */
-	bool drop_databases;	 /* databases that are no longer wanted are dropped, and their sessions ended */
-	const char *reassign_to; /* NULL, or who gets what users own that are dropped */
+	const Accounts *made;	   /* NULL: nothing yet */
+	const char *label;		   /* whose users they are, for the comments on the roles: "samples/shop" */
+	bool adopt;				   /* take over roles and databases that are there and that we did not make */
+	bool repair;			   /* undo what was changed by hand */
+	bool drop_owned;		   /* what users own goes with them */
+	bool drop_databases;	   /* databases that are no longer wanted are dropped, and their sessions ended */
+	const char *drop_database; /* NULL, or one that is dropped, whether it was made or not, unless it is wanted */
+	const char *reassign_to;   /* NULL, or who gets what users own that are dropped */
 } PlanRequest;
 
 typedef struct PlanStatement
@@ -65,8 +66,11 @@ int plan_make(Sessions *sessions, const PlanRequest *request, Plan *ret_plan, Er
 void plan_clear(Plan *plan);
 #define _cleanup_plan_ __attribute__((cleanup(plan_clear)))
 
+/* -EEXIST with the refusals, when there are any. */
+int plan_check(const Plan *plan, Error *err) MUST_CHECK;
+
 /*
- * Runs it. Errors: -EEXIST with the refusals; -ECONNRESET and -ETIMEDOUT: how far it came is not known, and it is
+ * Runs it. Errors: those of plan_check; -ECONNRESET and -ETIMEDOUT: how far it came is not known, and it is
  * planned and applied again; -EREMOTEIO: a statement failed, its transaction was rolled back.
  */
 int plan_apply(Sessions *sessions, const Plan *plan, Error *err) MUST_CHECK;

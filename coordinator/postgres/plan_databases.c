@@ -55,8 +55,9 @@ planner_set_owner(Planner *planner, PlanStep *step, const char *database)
 		!planner_drops_user(planner, there->owner))
 	{
 		plan_lines_add(&planner->plan.refusals,
-					   "database \"%s\" is there already, and belongs to \"%s\": take it over with --adopt", database,
-					   there->owner);
+					   "database \"%s\" is there already, and belongs to \"%s\": take it over with `lttle postgres "
+					   "user edit --adopt`",
+					   database, there->owner);
 		return;
 	}
 	plan_quote(planner, &sql, "ALTER DATABASE %I OWNER TO %I", database, owner);
@@ -69,20 +70,18 @@ planner_drop_databases(Planner *planner)
 	PlanStep *step = plan_add_step(&planner->plan, NULL, false);
 	Text sql = {0};
 
-	for (size_t i = 0; i < planner->made->database_count; i++)
+	for (size_t i = 0; i < planner->catalog.database_count; i++)
 	{
-		const char *name = planner->made->databases[i].name;
+		const char *name = planner->catalog.databases[i].name;
 
-		if (accounts_find_database(planner->wanted, name) != NULL ||
-			catalog_find_database(&planner->catalog, name) == NULL)
-			continue;
-		if (!planner_drops_database(planner, name))
+		if (planner_drops_database(planner, name))
 		{
+			plan_quote(planner, &sql, "DROP DATABASE IF EXISTS %I WITH (FORCE)", name);
+			plan_step_add(step, &sql)->ends_sessions = memory_duplicate(name);
+		}
+		else if (accounts_find_database(planner->made, name) != NULL &&
+				 accounts_find_database(planner->wanted, name) == NULL)
 			plan_lines_add(&planner->plan.notes,
 						   "database \"%s\" is not wanted any more, but keeps its data until it is dropped", name);
-			continue;
-		}
-		plan_quote(planner, &sql, "DROP DATABASE IF EXISTS %I WITH (FORCE)", name);
-		plan_step_add(step, &sql)->ends_sessions = memory_duplicate(name);
 	}
 }

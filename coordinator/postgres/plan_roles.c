@@ -126,7 +126,7 @@ add_user(Planner *planner, PlanStep *step, const Account *account, Error *err)
 	{
 		plan_lines_add(&planner->plan.refusals,
 					   "role \"%s\" is there already, and was not made here: choose another name, or take it over with "
-					   "--adopt, which sets its attributes and a new password",
+					   "`lttle postgres user edit --adopt`, which sets its attributes and a new password",
 					   account->name);
 		return 0;
 	}
@@ -197,6 +197,33 @@ tell_memberships(Planner *planner, const Account *account)
 	}
 }
 
+/* Of a plan that was cut off, before what it was for was changed again. */
+static void
+note_strays(Planner *planner)
+{
+	for (size_t i = 0; i < planner->catalog.role_count; i++)
+	{
+		const char *name = planner->catalog.roles[i].name;
+		char group[ROLE_NAME_MAX_BYTES + 1];
+		bool is_known =
+			accounts_find_user(planner->wanted, name) != NULL || accounts_find_user(planner->made, name) != NULL;
+
+		for (size_t k = 0; !is_known && k < planner->wanted->user_count + planner->made->user_count; k++)
+		{
+			account_group_name(k < planner->wanted->user_count
+								   ? planner->wanted->users[k].name
+								   : planner->made->users[k - planner->wanted->user_count].name,
+							   group);
+			is_known = strcmp(group, name) == 0;
+		}
+		if (planner->catalog.roles[i].ours && !is_known)
+			plan_lines_add(&planner->plan.notes,
+						   "role \"%s\" was made here once, and nobody needs it: DROP ROLE by hand, or add it "
+						   "as a user",
+						   name);
+	}
+}
+
 int
 planner_add_roles(Planner *planner, Error *err)
 {
@@ -212,5 +239,6 @@ planner_add_roles(Planner *planner, Error *err)
 		add_group(planner, step, account);
 		tell_memberships(planner, account);
 	}
+	note_strays(planner);
 	return 0;
 }

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "engine/cluster_edit.h"
 #include "engine/engine.h"
 #include "model/postgres_spec.h"
 
@@ -99,6 +101,79 @@ void
 engine_cancel_cluster_wait(ClusterWait *wait)
 {
 	(void) wait;
+}
+
+/* A name that begins with "refused" is one that the server refuses. */
+void
+engine_change_cluster(Engine *engine, const ClusterChange *change, EngineDone done, void *context)
+{
+	json_t *spec = fake_cluster_spec(engine, change->name_space, change->name);
+	json_t *edited = json_deep_copy(spec);
+	json_t *cluster = NULL;
+	ResourceSet set = {0};
+	DiagnosticList diagnostics = {0};
+	Error error = {0};
+	int result = spec == NULL
+					 ? error_set(&error, -ENOENT, "postgres %s/%s: not found", change->name_space, change->name)
+					 : cluster_edit_spec(edited, NULL, change, &error);
+
+	if (result == 0)
+	{
+		json_t *document = json_pack("{s:O}", "postgres", edited);
+		char *file = json_dumps(document, 0);
+
+		json_decref(document);
+		json_decref(edited);
+		edited = NULL;
+		if (resource_set_parse(file, strlen(file), &set, &diagnostics) < 0)
+			result = error_set(&error, -EINVAL, "%s: %s", diagnostics.items[0].key_path, diagnostics.items[0].message);
+		else
+			edited = postgres_spec_to_json(&set.resources[0].postgres);
+		resource_set_clear(&set);
+		diagnostic_list_clear(&diagnostics);
+		free(file);
+	}
+	if (result == 0 && strncmp(change->what, "refused", strlen("refused")) == 0)
+		result = error_set(&error, -EEXIST, "%s: %s%s%s", change->what, change->options.adopt ? "adopt " : "",
+						   change->options.drop_owned ? "drop-owned " : "", change->options.reassign_to);
+	if (result == 0)
+	{
+		json_object_update(spec, edited);
+		cluster = fake_cluster_to_json(spec);
+	}
+	done(context, result, cluster, &error);
+	json_decref(cluster);
+	json_decref(edited);
+}
+
+void
+engine_check_cluster(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
+{
+	Error error = {0};
+	json_t *seen = NULL;
+	int result = 0;
+
+	if (fake_cluster_spec(engine, name_space, name) == NULL)
+		result = error_set(&error, -ENOENT, "postgres %s/%s: not found", name_space, name);
+	else
+		seen = json_pack("{s:[s], s:[]}", "drift", "user \"app\" was given CREATEDB", "notes");
+	done(context, result, seen, &error);
+	json_decref(seen);
+}
+
+int
+engine_rotate_password(Engine *engine, const char *name_space, const char *name, const char *user, Error *err)
+{
+	const json_t *spec = fake_cluster_spec(engine, name_space, name);
+	const json_t *entry;
+	size_t index;
+
+	json_array_foreach(json_object_get(spec, "users"), index, entry)
+	{
+		if (strcmp(json_string_value(json_object_get(entry, "name")), user) == 0)
+			return 0;
+	}
+	return error_set(err, -ENOENT, "postgres %s/%s: has no user %s", name_space, name, user);
 }
 
 #endif
