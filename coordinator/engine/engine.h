@@ -163,9 +163,9 @@ void engine_delete_volume(Engine *engine, const char *name_space, const char *na
 /* Only one that is a document of its own; -EBUSY (with the app's name) otherwise. */
 void engine_delete_service(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
 
-/* All apps, machines and services of the namespace, with `volumes` its volumes too. Done when nothing is left of them,
- * with {"apps", "machines", "services", "volumes"}: how many. -ENOENT when there is nothing in it; -EBUSY, and nothing
- * is deleted, when a machine of another namespace uses a volume that is to go. */
+/* All apps, machines, services, secrets and values of the namespace, with `volumes` its volumes too. Done when nothing
+ * is left of them, with {"apps", "machines", "services", "volumes", "secrets", "values"}: how many. -ENOENT when there
+ * is nothing in it; -EBUSY, and nothing is deleted, when a machine of another namespace uses a volume that is to go. */
 void engine_delete_namespace(Engine *engine, const char *name, bool volumes, EngineDone done, void *context);
 
 /* Stops it in order and starts it again. Done when it is ready, or has failed. */

@@ -4,8 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
+#include "engine/secrets.h"
+#include "store/store_secrets.h"
 
 /* ---- list ---- */
 
@@ -17,17 +20,25 @@ count_in(json_t *namespaces, const char *name_space, const char *kind)
 
 	if (entry == NULL)
 	{
-		entry = json_pack("{s:s, s:i, s:i, s:i, s:i}", "name", name_space, "apps", 0, "machines", 0, "services", 0,
-						  "volumes", 0);
+		entry = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "name", name_space, "apps", 0, "machines", 0,
+						  "services", 0, "volumes", 0, "secrets", 0, "values", 0);
 		json_object_set_new(namespaces, name_space, entry);
 	}
 	json_object_set_new(entry, kind, json_integer(json_integer_value(json_object_get(entry, kind)) + 1));
+}
+
+static int
+count_secret(void *context, const SecretRecord *record)
+{
+	count_in(context, record->name_space, record->kind == SECRET_KIND_SECRET ? "secrets" : "values");
+	return 0;
 }
 
 static json_t *
 engine_count_namespaces(const Engine *engine)
 {
 	json_t *namespaces = json_object();
+	Error error;
 
 	for (const Machine *machine = engine->machines; machine != NULL; machine = machine->next)
 	{
@@ -39,6 +50,9 @@ engine_count_namespaces(const Engine *engine)
 		count_in(namespaces, service->spec.name_space, "services");
 	for (const EngineVolume *volume = engine->volumes; volume != NULL; volume = volume->next)
 		count_in(namespaces, volume->spec.name_space, "volumes");
+	if (store_each_secret(engine->store, SECRET_KIND_SECRET, NULL, count_secret, namespaces, &error) < 0 ||
+		store_each_secret(engine->store, SECRET_KIND_VALUE, NULL, count_secret, namespaces, &error) < 0)
+		log_error("secrets not counted", "reason", error.message);
 	return namespaces;
 }
 
@@ -86,6 +100,7 @@ typedef struct NamespaceDelete
 } NamespaceDelete;
 
 static void namespace_delete_volumes(NamespaceDelete *deletion);
+static void namespace_delete_secrets(NamespaceDelete *deletion);
 
 /* One answer less is waited for; after the last one it goes on with the volumes, and ends. */
 static void
@@ -98,6 +113,9 @@ namespace_settle(NamespaceDelete *deletion)
 		namespace_delete_volumes(deletion);
 		return;
 	}
+	/* Last, because machines that are still there could not start again without them. */
+	if (deletion->error.code == 0)
+		namespace_delete_secrets(deletion);
 	deletion->done(deletion->context, deletion->error.code, deletion->counts, &deletion->error);
 	json_decref(deletion->counts);
 	free(deletion);
@@ -112,6 +130,34 @@ namespace_part_deleted(void *context, int result, json_t *body, const Error *err
 	if (result < 0 && deletion->error.code == 0)
 		deletion->error = *err;
 	namespace_settle(deletion);
+}
+
+/* What belongs to something of another namespace stays with that. */
+static void
+namespace_delete_secrets(NamespaceDelete *deletion)
+{
+	static const SecretKind kinds[] = {SECRET_KIND_SECRET, SECRET_KIND_VALUE};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+	{
+		json_t *secrets = engine_list_secrets(deletion->engine, kinds[i], deletion->name);
+		const json_t *secret;
+		json_int_t count = 0;
+		size_t index;
+
+		json_array_foreach(secrets, index, secret)
+		{
+			if (!json_is_null(json_object_get(secret, "owner")))
+				continue;
+			if (store_delete_secret(deletion->engine->store, kinds[i], deletion->name,
+									json_string_value(json_object_get(secret, "name")), &deletion->error) < 0)
+				break;
+			count++;
+		}
+		json_decref(secrets);
+		json_object_set_new(deletion->counts, kinds[i] == SECRET_KIND_SECRET ? "secrets" : "values",
+							json_integer(count));
+	}
 }
 
 /* The names of volumes: the list changes while they are deleted. */
@@ -218,7 +264,7 @@ engine_delete_namespace(Engine *engine, const char *name, bool volumes, EngineDo
 	deletion = memory_allocate(sizeof(*deletion));
 	*deletion = (NamespaceDelete){.engine = engine,
 								  .volumes = volumes,
-								  .counts = json_pack("{s:i}", "volumes", 0),
+								  .counts = json_pack("{s:i, s:i, s:i}", "volumes", 0, "secrets", 0, "values", 0),
 								  .waiting = 1,
 								  .done = done,
 								  .context = context};

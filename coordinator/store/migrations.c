@@ -49,8 +49,8 @@ static const char *const steps[] = {
 	" replace(value, '${{', '$${{')) FROM json_each(spec, '$.environment'))))"
 	" WHERE CASE WHEN json_valid(spec) THEN json_extract(spec, '$.environment') LIKE '%${{%' END;",
 	/* 5: how the last run ended, plus one (0: not known); whose the listeners are of a machine that begins as root. */
-	"ALTER TABLE machines ADD COLUMN ended INTEGER NOT NULL DEFAULT 0;"
-	"ALTER TABLE machines ADD COLUMN server_uid INTEGER NOT NULL DEFAULT 0;",
+	("ALTER TABLE machines ADD COLUMN ended INTEGER NOT NULL DEFAULT 0;"
+	 "ALTER TABLE machines ADD COLUMN server_uid INTEGER NOT NULL DEFAULT 0;"),
 	/* 6: PostgreSQL clusters; applied: the spec that the server has been brought to, or NULL. */
 	"CREATE TABLE clusters (namespace TEXT NOT NULL, name TEXT NOT NULL, spec TEXT NOT NULL,"
 	" created_ms INTEGER NOT NULL, applied TEXT, PRIMARY KEY (namespace, name)) STRICT, WITHOUT ROWID;",

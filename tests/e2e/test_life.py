@@ -323,11 +323,14 @@ def test_a_namespace_is_deleted_with_all_that_is_in_it(clean):
     parts = [volume + app("one", SLEEP, namespace="going", more=mounts), app("two", SLEEP, namespace="going"),
              app("other", SLEEP)]
     assert deploy(clean, "---\n".join(parts)).returncode == 0
-    assert {"name": "going", "apps": 2, "machines": 2, "services": 0, "volumes": 1} in clean.json("namespace", "list")
+    clean.cli("secrets", "set", "token", "--ns", "going", input="x")
+    clean.cli("values", "set", "place", "here", "--ns", "going")
+    assert {"name": "going", "apps": 2, "machines": 2, "services": 0, "volumes": 1, "secrets": 1, "values": 1} in clean.json("namespace", "list")
     assert [found["name"] for found in clean.json("query", "kind=app", "phase=ready", "namespace=going")] == ["one", "two"]
 
     done = clean.cli("namespace", "delete", "going", "--yes")
-    assert done.stdout == "Deleted from namespace 'going': 2 apps, 2 machines.\n"
+    assert done.stdout == "Deleted from namespace 'going': 2 apps, 2 machines, 1 secret, 1 value.\n"
+    assert clean.json("secrets", "list", "-A") == clean.json("values", "list", "-A") == []
     assert [found["name"] for found in clean.json("query", "namespace=going")] == ["kept"]
     assert machine(clean, "other")["phase"] == "ready"
 
