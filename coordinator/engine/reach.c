@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "engine/engine_private.h"
 #include "engine/reach_plan.h"
+#include "host/directory_watch.h"
 #include "host/edge.h"
 #include "host/forward.h"
 #include "host/helper.h"
@@ -25,6 +26,8 @@
 #define HELPER_SHORTEST_MS 200
 #define HELPER_LONGEST_MS  30000
 #define EDGE_TIMEOUT_MS	   60000
+/* A certificate may be written in several steps, and its key after it. */
+#define CERTIFICATE_QUIET_MS 500
 
 struct Reach
 {
@@ -35,6 +38,7 @@ struct Reach
 	bool is_applied; /* the plan's wall and translation stand */
 	Helper *resolver;
 	Helper *edge;
+	DirectoryWatch *certificates; /* while there is an edge */
 	Job *edge_work;
 	bool edge_again;	 /* something has changed while the work ran */
 	char complaint[256]; /* logged last, so that it is not logged each time */
@@ -169,7 +173,10 @@ reach_edge_written(void *context, int result, const void *output, const Error *e
 	if (result < 0)
 		reach_complain(reach, "services with tls, http and https stay as they were", err);
 	else
+	{
 		memcpy(&changed, output, sizeof(changed));
+		reach->complaint[0] = '\0'; /* what comes next is news again */
+	}
 	if (reach->edge_again)
 	{
 		reach_apply_edge(reach);
@@ -183,11 +190,33 @@ reach_edge_written(void *context, int result, const void *output, const Error *e
 		helper_signal(reach->edge, SIGUSR2);
 }
 
+/* One that came, went or was renewed: who speaks TLS may have changed, and HAProxy has to read what it has anew. */
+static void
+reach_certificates_changed(void *context)
+{
+	Reach *reach = context;
+
+	reach_apply_now(reach);
+	reach_apply_edge(reach);
+}
+
+static void
+reach_watch_certificates(Reach *reach)
+{
+	if (reach->certificates == NULL)
+		reach->certificates = directory_watch_open(reach->engine->loop, reach->engine->settings.certificates,
+												   CERTIFICATE_QUIET_MS, reach_certificates_changed, reach);
+	else
+		directory_watch_retry(reach->certificates);
+}
+
 static void
 reach_close_edge(Reach *reach)
 {
 	char path[320];
 
+	directory_watch_close(reach->certificates);
+	reach->certificates = NULL;
 	edge_record_path(&reach->engine->layout, path);
 	if (reach->edge == NULL)
 		helper_end_recorded(path);
@@ -213,8 +242,12 @@ reach_apply_edge(Reach *reach)
 	if (reach->edge_again)
 		return;
 	if (!edge_is_needed(&reach->plan))
+	{
 		reach_close_edge(reach);
-	else if (job_start(reach->engine->loop, &spec, &reach->edge_work, &error) < 0)
+		return;
+	}
+	reach_watch_certificates(reach);
+	if (job_start(reach->engine->loop, &spec, &reach->edge_work, &error) < 0)
 		reach_complain(reach, "services with tls, http and https stay as they were", &error);
 }
 
@@ -322,6 +355,8 @@ reach_end(Reach *reach, bool deserted)
 		return;
 	event_free(reach->change_event);
 	job_cancel(reach->edge_work);
+	directory_watch_close(reach->certificates);
+	reach->certificates = NULL;
 	if (deserted)
 		reach_clear_host(reach);
 	helper_leave(reach->resolver);

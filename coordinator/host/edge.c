@@ -5,6 +5,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -124,9 +125,21 @@ same_port(const Exposure *a, const Exposure *b)
 	return edge_serves(b) && a->host_address == b->host_address && a->host_port == b->host_port;
 }
 
+/* What a file of a certificate is now: a renewed one makes another configuration, which is read anew. */
+static void
+append_stamp(Text *stamps, const char *path)
+{
+	struct stat status;
+
+	if (stat(path, &status) == 0)
+		text_printf(stamps, "  # %s: %lld bytes of %lld.%09ld\n", path, (long long) status.st_size,
+					(long long) status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
+}
+
 static void
 append_bind(Text *config, const ExposurePlan *plan, const Exposure *first, const char *certificates)
 {
+	_cleanup_text_ Text stamps = {0};
 	char address[16];
 
 	network_format_address(first->host_address, address);
@@ -140,11 +153,14 @@ append_bind(Text *config, const ExposurePlan *plan, const Exposure *first, const
 
 			if (same_port(first, &plan->exposures[i]) &&
 				edge_find_certificate(certificates, plan->exposures[i].host, path))
+			{
 				text_printf(config, " crt %s", path);
+				append_stamp(&stamps, path);
+			}
 		}
 		text_append(config, is_http(first) ? " alpn h2,http/1.1" : " alpn postgresql");
 	}
-	text_append(config, "\n");
+	text_printf(config, "\n%s", text_string(&stamps));
 }
 
 /* What the client's wish is read from. */

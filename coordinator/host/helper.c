@@ -152,6 +152,16 @@ helper_watch(Helper *helper)
 	event_add(helper->exit_event, NULL);
 }
 
+static void
+block_signal(int number)
+{
+	sigset_t one;
+
+	sigemptyset(&one);
+	sigaddset(&one, number);
+	sigprocmask(SIG_BLOCK, &one, NULL);
+}
+
 /* The child: nothing of the coordinator's but standard output and error, and not its protection from the OOM killer. */
 static void
 become_program(const Helper *helper)
@@ -159,9 +169,10 @@ become_program(const Helper *helper)
 	int fd;
 
 	process_reset_signals();
-	/* A reload that is asked for before the program has its handlers must not end it: it reads everything anyway. */
+	/* A reload that is asked for before the program has its handlers must not end it. dnsmasq reads its files after it
+	 * has them; HAProxy reads them before, and takes a blocked SIGUSR2 as soon as it runs. */
 	signal(SIGHUP, SIG_IGN);
-	signal(SIGUSR2, SIG_IGN);
+	block_signal(SIGUSR2);
 	setsid();
 	(void) !file_write("/proc/self/oom_score_adj", "0", NULL);
 	unsetenv("NOTIFY_SOCKET");

@@ -245,6 +245,30 @@ def test_a_certificate_that_is_none_stops_nobody_else(edge_host, databases, port
     edge_host.cli("service", "delete", "--ns", "samples", "bad", "-y")
 
 
+def test_a_renewed_certificate_is_read(edge_host, databases, ports, psql17, certificates):
+    """Nobody has to say so, and a session that is open stays open; what is no certificate is not taken."""
+    before = certificate_at(ports["tls"], "a.test")
+    session = Session(psql17("a.test", ports["tls"]))
+    pid = session.ask("SELECT pg_backend_pid();")
+    make_certificate(certificates / "a.test.pem", "a.test")
+    wait_until("the new certificate", lambda: certificate_at(ports["tls"], "a.test") != before)
+    renewed = certificate_at(ports["tls"], "a.test")
+    good = (certificates / "a.test.pem").read_text()
+    complaints = edge_host.log().count("stay as they were")
+    (certificates / "a.test.pem").write_text("no certificate\n")
+    wait_until("the complaint", lambda: edge_host.log().count("stay as they were") > complaints)
+    assert certificate_at(ports["tls"], "a.test") == renewed
+    (certificates / "new").write_text(good)
+    (certificates / "new").rename(certificates / "a.test.pem")  # as careful programs do
+    assert session.ask("SELECT pg_backend_pid();") == pid
+    session.close()
+    # While no coordinator runs nothing is noticed; the next one looks.
+    edge_host.kill()
+    make_certificate(certificates / "a.test.pem", "a.test")
+    edge_host.start()
+    wait_until("the certificate of meanwhile", lambda: certificate_at(ports["tls"], "a.test") not in (before, renewed))
+
+
 def test_haproxy_is_started_again_and_taken_over(edge_host, databases, ports, psql17):
     record = edge_host.run / "haproxy.pid"
     before = harness.helper_pid(record)
