@@ -34,7 +34,7 @@ class Sleeper:
         self.server.hibernate() if self.turns % 2 else self.server.suspend()
         self.turns += 1
         state = self.server.get()
-        assert state["phase"] in ("suspended", "hibernated")
+        assert state["phase"] in ("suspended", "hibernated"), f"somebody has woken it: {state['woken-by']}"
         return state["wakes"]
 
     def woken_since(self, wakes):
@@ -50,6 +50,11 @@ class Program:
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(command, cwd=directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
                                             text=True, env={**os.environ, **environment})
+        self.await_connected()
+
+    def await_connected(self):
+        """A client that still connects would wake a server that has just been put to sleep."""
+        assert json.loads(self.read_line()) == "connected"
 
     def send(self, line):
         try:
@@ -152,12 +157,19 @@ def test_asyncpg(server, tmp_path):
 class Psql(Program):
     """psql that reads its commands from a pipe; \\echo tells where a step's output ends."""
 
-    def step(self, text):
-        wakes = self.sleeper.sleep()
+    def await_connected(self):
+        assert self.ask("SELECT 'connected';") == ["connected"]
+
+    def ask(self, text):
         self.send(f"{text}\n\\echo '-- end of step'")
         lines = []
         while (line := self.read_line()) != "-- end of step":
             lines.append(line)
+        return lines
+
+    def step(self, text):
+        wakes = self.sleeper.sleep()
+        lines = self.ask(text)
         assert self.sleeper.woken_since(wakes), f"{text} was answered without a wake"
         return lines
 

@@ -50,6 +50,7 @@ async def main():
         return news
 
     steps = {step.__name__: step for step in (backends, schema, create, many, cursor, rollback, kept, notify)}
+    answer("connected")
     while line := await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):
         answer(await steps[line.strip()]())
     await conn.close()

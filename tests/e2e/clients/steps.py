@@ -9,5 +9,6 @@ def answer(result):
 
 
 def follow(steps):
+    answer("connected")
     for line in sys.stdin:
         answer(steps[line.strip()]())
