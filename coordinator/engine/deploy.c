@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "engine/cluster_check.h"
 #include "engine/deploy_private.h"
 
 static int
@@ -230,8 +231,19 @@ deploy_describe_new(Deployment *deployment)
 	}
 }
 
-void
-engine_deploy(Engine *engine, const DeployRequest *request, EngineDeployed done, void *context)
+static void
+deployment_clear(Deployment *deployment)
+{
+	for (size_t i = 0; deployment->steps != NULL && i < deployment->set.count; i++)
+		spec_changes_clear(&deployment->steps[i].changes);
+	free(deployment->steps);
+	free(deployment->order);
+	resource_set_clear(&deployment->set);
+	diagnostic_list_clear(&deployment->diagnostics);
+}
+
+static void
+deploy(Engine *engine, const DeployRequest *request, bool checked, EngineDeployed done, void *context)
 {
 	Deployment deployment = {.engine = engine, .options = request->options};
 	Error error = {0};
@@ -240,6 +252,12 @@ engine_deploy(Engine *engine, const DeployRequest *request, EngineDeployed done,
 
 	if (result == 0)
 		result = deploy_check(&deployment, request);
+	if (result == 0 && !checked && clusters_need_check(&deployment))
+	{
+		clusters_check(&deployment, request, done, context);
+		deployment_clear(&deployment);
+		return;
+	}
 	if (result == 0 && request->dry_run)
 	{
 		deploy_describe_new(&deployment);
@@ -258,10 +276,17 @@ engine_deploy(Engine *engine, const DeployRequest *request, EngineDeployed done,
 	done(context, result, body, &deployment.diagnostics, &error);
 	if (body != NULL)
 		json_decref(body);
-	for (size_t i = 0; deployment.steps != NULL && i < deployment.set.count; i++)
-		spec_changes_clear(&deployment.steps[i].changes);
-	free(deployment.steps);
-	free(deployment.order);
-	resource_set_clear(&deployment.set);
-	diagnostic_list_clear(&deployment.diagnostics);
+	deployment_clear(&deployment);
+}
+
+void
+engine_deploy(Engine *engine, const DeployRequest *request, EngineDeployed done, void *context)
+{
+	deploy(engine, request, false, done, context);
+}
+
+void
+engine_deploy_checked(Engine *engine, const DeployRequest *request, EngineDeployed done, void *context)
+{
+	deploy(engine, request, true, done, context);
 }

@@ -48,6 +48,7 @@ typedef struct DeployRequest
 	PostgresOptions options; /* for the clusters of the files */
 	bool dry_run;			 /* changes nothing; the body's changes of what is new are all that it says */
 } DeployRequest;
+/* The request, and what it names, must live until it is done. */
 void engine_deploy(Engine *engine, const DeployRequest *request, EngineDeployed done, void *context);
 
 /*

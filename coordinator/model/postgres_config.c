@@ -2,17 +2,16 @@
 #include "model/postgres_config.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "model/diagnostics.h"
 #include "model/postgres_spec.h"
 
 #define MIB		  UINT64_C(1048576)
 #define EXTENSION "lttle_pg"
-
-/* Lines before the first parameter, in a file without data; see postgres_config_print. */
-#define LINES_BEFORE_PARAMETERS 9
 
 static uint64_t
 clamp(uint64_t number, uint64_t least, uint64_t most)
@@ -108,10 +107,80 @@ postgres_config_print(const PostgresSpec *spec, uint64_t storage_bytes, bool wit
 		print_parameter(&spec->parameters[i], out);
 }
 
-const EnvironmentVariable *
-postgres_config_parameter_at(const PostgresSpec *spec, unsigned line)
+/* The parameter that a message names, or NULL. */
+static const EnvironmentVariable *
+find_named(const PostgresSpec *spec, const char *message)
 {
-	if (line <= LINES_BEFORE_PARAMETERS || line - LINES_BEFORE_PARAMETERS > spec->parameter_count)
+	static const char word[] = "parameter \"";
+	const char *name = strstr(message, word);
+
+	if (name == NULL)
 		return NULL;
-	return &spec->parameters[line - LINES_BEFORE_PARAMETERS - 1];
+	name += strlen(word);
+	for (size_t i = 0; i < spec->parameter_count; i++)
+	{
+		size_t length = strlen(spec->parameters[i].name);
+
+		if (strncasecmp(spec->parameters[i].name, name, length) == 0 && name[length] == '"')
+			return &spec->parameters[i];
+	}
+	return NULL;
+}
+
+static void
+blame(const PostgresSpec *spec, char *message, const char *hint, SourceMark owner, DiagnosticList *diagnostics)
+{
+	const EnvironmentVariable *parameter = find_named(spec, message);
+	char *file = strstr(message, " in file \"");
+	char path[KEY_PATH_BYTES] = "postgres";
+
+	/* Where it stands in the file that was made of it helps nobody. */
+	if (file != NULL)
+		*file = '\0';
+	if (parameter != NULL)
+		snprintf(path, sizeof(path), "postgres.parameters.%.100s", parameter->name);
+	diagnostic_add(diagnostics, parameter != NULL && parameter->mark.line != 0 ? parameter->mark : owner, path,
+				   "PostgreSQL says: %s%s%s", message, hint == NULL ? "" : "; ", hint == NULL ? "" : hint);
+}
+
+/* What stands behind a word such as "LOG:  " of a log's line, or NULL. */
+static char *
+message_behind(char *line, const char *word)
+{
+	char *found = strstr(line, word);
+
+	return found == NULL ? NULL : found + strlen(word);
+}
+
+void
+postgres_config_blame(const PostgresSpec *spec, const char *said, SourceMark owner, DiagnosticList *diagnostics)
+{
+	char *copy = memory_duplicate(said);
+	char *rest = copy;
+	char *pending = NULL;
+	char *line;
+	size_t before = diagnostics->count;
+
+	while ((line = strsep(&rest, "\n")) != NULL)
+	{
+		char *hint = message_behind(line, "HINT:  ");
+		char *message = message_behind(line, "LOG:  ");
+
+		if (message == NULL)
+			message = message_behind(line, "FATAL:  ");
+		if (message == NULL && hint == NULL)
+			continue;
+		if (pending != NULL)
+			blame(spec, pending, hint, owner, diagnostics);
+		pending = message;
+		/* That it is refused as a whole, and that nobody has used ALTER SYSTEM, is no news. */
+		if (message != NULL &&
+			(strstr(message, "contains errors") != NULL || strstr(message, "skipping missing") != NULL))
+			pending = NULL;
+	}
+	if (pending != NULL)
+		blame(spec, pending, NULL, owner, diagnostics);
+	if (diagnostics->count == before)
+		diagnostic_add(diagnostics, owner, "postgres", "%s", said);
+	free(copy);
 }

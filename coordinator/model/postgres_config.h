@@ -33,7 +33,10 @@ PostgresTuning postgres_tuning(uint64_t memory_mib, uint64_t storage_bytes);
  */
 void postgres_config_print(const PostgresSpec *spec, uint64_t storage_bytes, bool with_data, Text *out);
 
-/* The parameter of the spec that stands in line `line` (from 1) of the file without data, or NULL. */
-const EnvironmentVariable *postgres_config_parameter_at(const PostgresSpec *spec, unsigned line);
+/*
+ * What a server said of a file without data (lines of its log), as diagnostics at the places of the parameters that it
+ * is about; what is about none of them is said at `owner`.
+ */
+void postgres_config_blame(const PostgresSpec *spec, const char *said, SourceMark owner, DiagnosticList *diagnostics);
 
 #endif
