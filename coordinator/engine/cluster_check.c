@@ -106,7 +106,7 @@ check_answered(void *context, int result, const void *output, const Error *err)
 	Check *check = context;
 	const Answer *answer = output;
 
-	if (result == 0 && answer->refused < check->count)
+	if (result == 0 && answer != NULL && answer->refused < check->count)
 	{
 		check_refuse(check, &check->questions[answer->refused], answer->said);
 		return;

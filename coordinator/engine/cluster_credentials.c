@@ -297,3 +297,24 @@ cluster_remove_credentials(Engine *engine, const PostgresSpec *spec)
 		engine_put_secret(engine, SECRET_KIND_SECRET, spec->name_space, name, owner, password, &error) < 0)
 		log_warning("the superuser's password was not kept", "cluster", spec->name, "reason", error.message);
 }
+
+/* The superuser's password has been kept for the data, which is gone. */
+void
+engine_forget_cluster_data(Engine *engine, const char *name_space, const char *volume)
+{
+	static const char suffix[] = "-data";
+	size_t length = strlen(volume);
+	PostgresSpec spec = {0};
+	char owner[CLUSTER_OWNER_BYTES];
+	Error error;
+
+	if (length < sizeof(suffix) || strcmp(volume + length - strlen(suffix), suffix) != 0)
+		return;
+	text_copy(spec.name_space, sizeof(spec.name_space), name_space);
+	snprintf(spec.name, sizeof(spec.name), "%.*s", (int) (length - strlen(suffix)), volume);
+	if (engine_find_cluster(engine, name_space, spec.name) != NULL)
+		return;
+	cluster_owner(&spec, owner);
+	if (engine_remove_owned_secrets(engine, owner, &error) < 0)
+		log_warning("credentials not removed", "cluster", spec.name, "reason", error.message);
+}

@@ -67,6 +67,8 @@ int cluster_superuser_password(Engine *engine, const PostgresSpec *spec, char **
 /* Makes what users and namespaces are to have, and takes away what they are not to have any more. */
 int cluster_write_credentials(EngineCluster *cluster, Error *err) MUST_CHECK;
 void cluster_remove_credentials(Engine *engine, const PostgresSpec *spec);
+/* A volume is gone: if it was a cluster's that is gone too, so is what was kept for it. */
+void engine_forget_cluster_data(Engine *engine, const char *name_space, const char *volume);
 /* The secret of a user in a cluster's own namespace. name: SECRET_NAME_MAX_BYTES + 1. */
 void cluster_secret_name(const PostgresSpec *spec, const char *user, const char *what, char *name);
 

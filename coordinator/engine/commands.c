@@ -273,6 +273,8 @@ volume_removed(void *context, int result, const void *output, const Error *err)
 			break;
 		}
 	}
+	if (result == 0)
+		engine_forget_cluster_data(engine, head->name_space, head->name);
 	command_finish(command, result, NULL, &error);
 }
 

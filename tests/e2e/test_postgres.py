@@ -253,5 +253,6 @@ def test_commands_make_edit_and_delete_one(own_host):
         cluster.cli("create", "--size", "tiny", "--storage", "300Mi", "--database", "d", "--user", "me")
         assert cluster.query("SELECT answer FROM kept") == [(42,)] and cluster.url() != old
     finally:
-        cluster.cli("delete", "-y", "--volumes")
+        cluster.cli("delete", "-y")
+        own_host.cli("volume", "rm", "quick-data", "-y")
     assert not any(names(own_host, kind, "default") for kind in ("app", "volume", "secrets", "values", "service"))
