@@ -173,8 +173,8 @@ engine_cancel_cluster_wait(ClusterWait *wait)
 
 /* ---- applying ---- */
 
-static bool
-is_applied(const EngineCluster *cluster)
+bool
+cluster_is_applied(const EngineCluster *cluster)
 {
 	SpecChanges changes;
 	bool same;
@@ -385,7 +385,7 @@ cluster_apply(EngineCluster *cluster)
 	}
 	if (machine == NULL || !cluster_can_be_reached(machine))
 		return;
-	if (!is_applied(cluster))
+	if (!cluster_is_applied(cluster))
 		start_job(cluster, machine);
 	else
 	{
@@ -413,6 +413,6 @@ engine_settle_cluster(Engine *engine, const Machine *machine)
 		fail(cluster, machine->last_error[0] != '\0' ? machine->last_error : machine->record.reason);
 	/* One that refused would refuse again: it is told again when its file is deployed again. */
 	else if (cluster->state == CLUSTER_STARTING ||
-			 (cluster->state == CLUSTER_FAILED && machine->phase == PHASE_READY && is_applied(cluster)))
+			 (cluster->state == CLUSTER_FAILED && machine->phase == PHASE_READY && cluster_is_applied(cluster)))
 		cluster_apply(cluster);
 }

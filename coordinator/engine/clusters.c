@@ -107,6 +107,8 @@ load_cluster(void *context, const ClusterRecord *record)
 		return 0;
 	cluster->has_applied = true;
 	postgres_spec_copy(&record->applied, &cluster->applied);
+	if (cluster_is_applied(cluster))
+		cluster->state = CLUSTER_READY;
 	return 0;
 }
 

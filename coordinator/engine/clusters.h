@@ -101,6 +101,8 @@ struct json_t *cluster_to_json(const EngineCluster *cluster);
 /* cluster_apply.c */
 /* A machine is in another phase: its cluster, if it has one, may go on. */
 void engine_settle_cluster(Engine *engine, const Machine *machine);
+/* Whether the server is what the spec says, as far as anybody knows. */
+bool cluster_is_applied(const EngineCluster *cluster);
 void cluster_apply(EngineCluster *cluster);
 /* As cluster_apply, of one that may have failed before. */
 void cluster_begin_change(EngineCluster *cluster);
