@@ -216,6 +216,7 @@ machine_fetch_image(Machine *machine)
 	Obtain obtain;
 	JobSpec spec = obtain_spec(&obtain, machine_image_fetched, machine);
 
+	machine->image_question++;
 	machine_image_name(machine, name);
 	obtain_fill_machine(machine, name, &obtain);
 	machine->engine->image_jobs++;
@@ -261,7 +262,8 @@ typedef struct ImageWork
 	void *context;
 	char *name;
 	char *source;
-	char **kept; /* ids; while pruning */
+	unsigned question; /* of the machine whose deploy has asked; see Machine.image_question */
+	char **kept;	   /* ids; while pruning */
 	size_t kept_count;
 	size_t kept_capacity;
 	json_t *body;
@@ -352,6 +354,12 @@ image_asked(void *context, int result, const void *output, const Error *err)
 
 	if (machine != NULL)
 		machine_image_name(machine, name);
+	/* A build that began before somebody changed its files and deployed again. */
+	if (machine != NULL && machine->image_question != work->question)
+	{
+		image_work_end(work, result, err);
+		return;
+	}
 	if (result == 0)
 		result = engine_register_image(engine, work->name, image, &error);
 	if (result < 0)
@@ -383,6 +391,7 @@ machine_look_for_moved_image(Machine *machine)
 	work->source = memory_allocate(sizeof(machine->spec.name_space) + sizeof(machine->spec.name) + 2);
 	strcpy(work->source, machine->spec.name_space);
 	strcpy(strchr(work->source, '\0') + 1, machine->spec.name);
+	work->question = ++machine->image_question;
 	spec = obtain_spec(&obtain, image_asked, work);
 	obtain_fill_machine(machine, work->name, &obtain);
 	image_work_start(work, &spec);

@@ -129,12 +129,13 @@ typedef struct Machine
 
 	PidRef process; /* its first process */
 	struct event *exit_event;
-	unsigned exit_looks;  /* for its exit status, since it ended */
-	int exit_status;	  /* as of waitpid(2) of the last run; -1: unknown or none */
-	char last_error[512]; /* why it last failed; empty: it did not */
-	bool started_once;	  /* known to have been ready; see machine_has_started_once */
-	bool keep_error;	  /* the start that follows is its consequence, not its mending */
-	uint64_t started_ns;  /* this run's launch, monotonic */
+	unsigned exit_looks;	 /* for its exit status, since it ended */
+	int exit_status;		 /* as of waitpid(2) of the last run; -1: unknown or none */
+	char last_error[512];	 /* why it last failed; empty: it did not */
+	bool started_once;		 /* known to have been ready; see machine_has_started_once */
+	unsigned image_question; /* the newest one: what an older one finds is not used any more */
+	bool keep_error;		 /* the start that follows is its consequence, not its mending */
+	uint64_t started_ns;	 /* this run's launch, monotonic */
 	uint64_t restart_delay_ms;
 
 	Job *work;				 /* fetching, creating, tearing down: one at a time */

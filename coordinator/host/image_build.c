@@ -4,9 +4,11 @@
  * image: into the OCI layout, and unpacked once.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,8 +28,28 @@ typedef struct BuildPaths
 	char output[340];
 } BuildPaths;
 
+/* One build of a machine at a time: the next waits for this lock. It ends with the descriptor, which no child inherits.
+ */
 static int
-build_prepare(const HostLayout *layout, unsigned number, BuildPaths *paths, Error *err)
+build_lock(const ImagePaths *images, unsigned number, int *ret_fd, Error *err)
+{
+	char path[360];
+
+	snprintf(path, sizeof(path), "%s/build/lock-%u", images->images, number);
+	*ret_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (*ret_fd < 0)
+		return error_set_errno(err, errno, "%s", path);
+	while (flock(*ret_fd, LOCK_EX) < 0)
+	{
+		if (errno != EINTR)
+			return error_set_errno(err, errno, "%s", path);
+	}
+	return 0;
+}
+
+/* ret_lock_fd is to be closed when the build is over, also after an error. */
+static int
+build_prepare(const HostLayout *layout, unsigned number, BuildPaths *paths, int *ret_lock_fd, Error *err)
 {
 	ImagePaths images;
 	char *path;
@@ -40,6 +62,8 @@ build_prepare(const HostLayout *layout, unsigned number, BuildPaths *paths, Erro
 	path = memory_printf("%s/build", images.images);
 	result = file_make_directory(path, 0700, err);
 	free(path);
+	if (result == 0)
+		result = build_lock(&images, number, ret_lock_fd, err);
 	/* What a killed build left. */
 	return result == 0 ? file_remove_tree(paths->output, err) : result;
 }
@@ -138,6 +162,7 @@ image_build(const HostLayout *layout, const ImageBuild *build, HostImage *ret_im
 	const ImageAccess as_it_is = {.auth_file = ""};
 	_cleanup_free_ char *source = NULL;
 	_cleanup_free_ char *tag = NULL;
+	_cleanup_fd_ int lock_fd = -1;
 	struct stat context;
 	BuildPaths paths;
 	Error remains;
@@ -150,7 +175,7 @@ image_build(const HostLayout *layout, const ImageBuild *build, HostImage *ret_im
 		return error_set_errno(err, errno == 0 ? ENOTDIR : errno, "build %s: context %s", build->name, build->context);
 	/* By number: a name of ours need not be one of an image's. */
 	tag = memory_printf("localhost/lttle-%u:built", build->number);
-	result = build_prepare(layout, build->number, &paths, err);
+	result = build_prepare(layout, build->number, &paths, &lock_fd, err);
 	if (result == 0)
 		result = run_build(&paths, build, tag, deadline_ns, err);
 	if (result == 0)
