@@ -70,4 +70,9 @@ void handle_wait(ApiCall *call);
 void handle_logs(ApiCall *call);
 void handle_exec(ApiCall *call);
 
+void handle_list_backups(ApiCall *call);
+void handle_get_backup(ApiCall *call);
+void handle_put_backup(ApiCall *call);
+void handle_delete_backup(ApiCall *call);
+
 #endif

@@ -59,6 +59,10 @@ const ApiRoute api_routes[] = {
 	{"POST",   CLUSTER "/databases",                  "adopt",               handle_add_cluster_database, "Create a database in a cluster"},
 	{"PUT",    CLUSTER "/databases/{database}",       "adopt,repair",        handle_edit_cluster_database, "Give a database of a cluster another owner"},
 	{"DELETE", CLUSTER "/databases/{database}",       NULL,                  handle_drop_cluster_database, "End a database's sessions and drop it"},
+	{"GET",    "/v1/backups",                         "namespace",           handle_list_backups,    "List schedules of backups, with what became of the last one"},
+	{"GET",    "/v1/namespaces/{ns}/backups/{name}",  NULL,                  handle_get_backup,      "Show a server's schedule of backups"},
+	{"PUT",    "/v1/namespaces/{ns}/backups/{name}",  NULL,                  handle_put_backup,      "Back a server up by schedule"},
+	{"DELETE", "/v1/namespaces/{ns}/backups/{name}",  NULL,                  handle_delete_backup,   "Back a server up no longer"},
 	{"GET",    "/v1/events",                          "namespace,name,last,follow", handle_list_events, "List what became of machines, oldest first"},
 };
 /* clang-format on */

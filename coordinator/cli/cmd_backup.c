@@ -15,6 +15,7 @@
 #include "cli/backup_file.h"
 #include "cli/backup_format.h"
 #include "cli/backup_keep.h"
+#include "cli/backup_schedule.h"
 #include "cli/commands.h"
 #include "cli/machine_program.h"
 #include "cli/output.h"
@@ -235,6 +236,8 @@ run_postgres_backup(const CliInvocation *invocation)
 	Backup backup = {.invocation = invocation, .cluster = invocation->arguments[0], .file = BACKUP_FILE_NONE};
 	int code;
 
+	if (cli_has(invocation, OPTION_SCHEDULE))
+		return backup_schedule_set(invocation);
 	code = backup_read_options(&backup);
 	if (code == EXIT_CODE_OK)
 		code = backup_run(&backup);

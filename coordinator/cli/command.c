@@ -59,6 +59,7 @@ const CliOption cli_options[OPTION_COUNT] = {
 	{OPTION_REPAIR,      0,   "repair",      NULL, NULL,       "undo what was changed on the server by hand, of all users"},
 	{OPTION_DROP_OWNED,  0,   "drop-owned",  NULL, NULL,       "drop what the user owns, too"},
 	{OPTION_REASSIGN_TO, 0,   "reassign-to", NULL, "USER",     "give what the user owns to this one"},
+	{OPTION_SCHEDULE,    0,   "schedule",    NULL, "WHEN",     "not now, but whenever it is time: every 6h or 1d, at 03:30, Sun 03:30 or Mon..Fri 22:15; off ends it"},
 };
 
 #define NS   OPTION_BIT(OPTION_NAMESPACE)
@@ -206,11 +207,16 @@ const CliCommand cli_commands[] = {
 
 	{"postgres", "backup", NULL, "NAME", 1, 1, false,
 	 NS | JSON | OPTION_BIT(OPTION_OUTPUT) | OPTION_BIT(OPTION_FORMAT) | OPTION_BIT(OPTION_DATABASE) | OPTION_BIT(OPTION_KEEP) |
-		 OPTION_BIT(OPTION_KEEP_FOR),
+		 OPTION_BIT(OPTION_KEEP_FOR) | OPTION_BIT(OPTION_SCHEDULE),
 	 "machines", run_postgres_backup, "Write a database into a file",
 	 "pg_dump runs beside the server, which is woken, kept awake meanwhile, and sleeps again by its own rules. The file gets its\n"
 	 "name when it is whole, on disk and checked; whatever fails before leaves nothing. Only its owner may read it. Users are not\n"
-	 "in it: they are the server's, not the database's."},
+	 "in it: they are the server's, not the database's.\n"
+	 "With --schedule lttled does it, also when nobody is logged in; --output is a directory then (without it: backups/NS/NAME\n"
+	 "of its state directory, for root alone). What was missed while the host was off is done once. lttle postgres backups\n"
+	 "shows when the next one is and what became of the last."},
+	{"postgres", "backups", NULL, "", 0, 0, false, NS | ALL | JSON, NULL, run_postgres_backups,
+	 "List schedules of backups, and what became of the last one", NULL},
 	{"postgres", "restore", NULL, "NAME FILE", 2, 2, false,
 	 NS | JSON | YES | OPTION_BIT(OPTION_DATABASE) | OPTION_BIT(OPTION_CLEAN) | OPTION_BIT(OPTION_NO_OWNER), "machines",
 	 run_postgres_restore, "Read a file of backup or pg_dump into a database",

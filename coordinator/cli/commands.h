@@ -55,6 +55,7 @@ int run_secret_list(const CliInvocation *invocation);
 int run_secret_remove(const CliInvocation *invocation);
 
 int run_postgres_backup(const CliInvocation *invocation);
+int run_postgres_backups(const CliInvocation *invocation);
 int run_postgres_restore(const CliInvocation *invocation);
 int run_postgres_psql(const CliInvocation *invocation);
 int run_postgres_port_forward(const CliInvocation *invocation);

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/service.h"
 #include "base/text.h"
+#include "engine/backups.h"
 #include "engine/clusters.h"
 #include "engine/engine_private.h"
 #include "host/manifest.h"
@@ -102,6 +103,7 @@ engine_remove_machine(Engine *engine, Machine *machine)
 	engine_expose(engine, &machine->spec);
 	engine_forget_cluster(engine, machine->spec.name_space, machine->spec.name);
 	log_info("deleted", "namespace", machine->spec.name_space, "machine", machine->spec.name);
+	engine_forget_backup(engine, machine->spec.name_space, machine->spec.name);
 	machine_end_waits(machine, true);
 	machine_free(machine);
 	reach_note_change(engine->reach);
@@ -412,6 +414,8 @@ engine_open(Engine *engine, Error *err)
 	if (result == 0)
 		result = engine_load_clusters(engine, err);
 	if (result == 0)
+		result = engine_load_backups(engine, err);
+	if (result == 0)
 		engine->reach = reach_start(engine);
 	return result;
 }
@@ -483,6 +487,7 @@ engine_free(Engine *engine)
 		return;
 	deserted = engine->machines == NULL;
 	engine_end_drain(engine);
+	engine_end_backups(engine);
 	while (engine->machines != NULL)
 	{
 		Machine *machine = engine->machines;

@@ -43,6 +43,7 @@ typedef struct EngineCluster EngineCluster; /* see clusters.h */
 typedef struct Drain Drain;
 typedef struct LogWatch LogWatch;
 typedef struct Reach Reach;
+typedef struct Backups Backups;
 
 struct Engine
 {
@@ -69,6 +70,7 @@ struct Engine
 	LogWatch *log_watch;   /* NULL before the first machine, or when the kernel gives none */
 	EngineFollow *follows; /* the event log */
 	Drain *drain;		   /* NULL: open for everything */
+	Backups *backups;	   /* see backups.h */
 	bool host_restarted;   /* since the last coordinator */
 };
 

@@ -54,6 +54,10 @@ static const char *const steps[] = {
 	/* 6: PostgreSQL clusters; applied: the spec that the server has been brought to, or NULL. */
 	"CREATE TABLE clusters (namespace TEXT NOT NULL, name TEXT NOT NULL, spec TEXT NOT NULL,"
 	" created_ms INTEGER NOT NULL, applied TEXT, PRIMARY KEY (namespace, name)) STRICT, WITHOUT ROWID;",
+
+	/* 7: schedules of backups; what was asked for and what became of it is JSON. */
+	"CREATE TABLE backups (namespace TEXT NOT NULL, name TEXT NOT NULL, state TEXT NOT NULL,"
+	" PRIMARY KEY (namespace, name)) STRICT, WITHOUT ROWID;",
 };
 #define STEP_COUNT ((int) (sizeof(steps) / sizeof(steps[0])))
 

@@ -85,6 +85,10 @@ static const char *const queries[QUERY_COUNT] = {
 	[QUERY_NEXT_SECRET_REVISION] = "SELECT (SELECT count(*) FROM secrets), 1 + max("
 								   "(SELECT coalesce(max(revision), 0) FROM secrets),"
 								   "(SELECT coalesce(max(secrets_revision), 0) FROM machines))",
+	[QUERY_PUT_BACKUP] = "INSERT INTO backups (namespace, name, state) VALUES (?1, ?2, ?3)"
+						 " ON CONFLICT DO UPDATE SET state = excluded.state",
+	[QUERY_DELETE_BACKUP] = "DELETE FROM backups WHERE namespace = ?1 AND name = ?2",
+	[QUERY_EACH_BACKUP] = "SELECT namespace, name, state FROM backups ORDER BY namespace, name",
 };
 
 /*

@@ -1,9 +1,11 @@
 """Scripts of a first start, backups and restores, on servers that suspend."""
 
 import gzip
+import json
 import os
 import pty
 import signal
+import sqlite3
 import stat
 import subprocess
 import time
@@ -346,3 +348,92 @@ def test_the_newest_are_kept(host, server, tmp_path):
     assert not [name for name in set(listing(tmp_path)) - others if "-2025010" in name]
     done = backup(host, "-o", tmp_path / "file", "--keep", "3", check=False)
     assert done.returncode == 2 and "--output must be" in done.stderr
+
+
+# ---- by schedule ----
+
+
+def schedule(host, when, *arguments, **more):
+    return backup(host, "--schedule", when, *arguments, **more)
+
+
+def scheduled(host):
+    (found,) = host.json("postgres", "backups", "--ns", NAMESPACE)
+    return found
+
+
+def last_done(host, age_ms):
+    """The host was off: as lttled finds it when it comes back, the last backup was so long ago."""
+    host.stop()
+    with sqlite3.connect(host.root / "state" / "lttle.db") as store:
+        (state,) = store.execute("select state from backups").fetchone()
+        state = json.loads(state) | {"since-ms": int(time.time() * 1000) - age_ms}
+        store.execute("update backups set state = ?", [json.dumps(state)])
+    store.close()
+    host.start()
+
+
+def wait_for_backup(host, before):
+    return wait_until(
+        lambda: f"a backup: {scheduled(host)}",
+        lambda: (s := scheduled(host))["last"] and s["last"] != before and not s["running"] and s,
+    )
+
+
+def test_by_schedule_also_what_was_missed(host, server):
+    server.wait("suspended")
+    wakes = server.get()["wakes"]
+    told = json.loads(schedule(host, "1d", "--keep", "2", "--json").stdout)
+    directory = host.root / "state" / "backups" / NAMESPACE / "server"
+    assert (told["directory"], told["schedule"], told["last"], told["keep"]) == (str(directory), "1d", None, 2)
+    assert abs(told["next-ms"] / 1000 - time.time() - 86400) < 600
+    assert server.get()["wakes"] == wakes, "setting a schedule wakes nobody"
+
+    # Off for days, and off again: what was missed is done once each time, and of the backups two are kept.
+    before = None
+    names = []
+    for age_ms in (10 * 86400000, 2 * 86400000, 86400000 - 2000):
+        last_done(host, age_ms)
+        found = wait_for_backup(host, before)
+        before = found["last"]
+        assert before["ok"], found
+        names.append(os.path.basename(before["file"]))
+        assert os.path.getsize(before["file"]) == before["bytes"] > 1000
+        assert abs(found["next-ms"] / 1000 - time.time() - 86400) < 600
+    assert listing(directory) == sorted(names)[1:]
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE((directory / names[2]).stat().st_mode) == 0o600
+    server.wait("suspended")
+    assert f"ok, " in host.cli("postgres", "backups", "-A").stdout
+    restore(host, "--clean", "-y", directory / names[2])
+    assert server.sum() == server.whole
+
+
+def test_a_schedule_whose_backup_fails_says_so(host, server, tmp_path):
+    schedule(host, "1h", "--database", "nowhere", "-o", tmp_path / "made")
+    before = scheduled(host)["last"]
+    last_done(host, 3600000)
+    last = wait_for_backup(host, before)["last"]
+    assert not last["ok"] and 'database "nowhere" does not exist' in last["error"], last
+    assert listing(tmp_path / "made") == []
+    assert "failed: " in host.cli("postgres", "backups", "--ns", NAMESPACE).stdout
+    assert host.cli("postgres", "backups", "--ns", "elsewhere").stdout.count("\n") <= 1
+    schedule(host, "off")
+    assert host.json("postgres", "backups", "-A") == []
+    done = schedule(host, "off", check=False)
+    assert done.returncode == 3 and "has no schedule of backups" in done.stderr
+
+
+def test_schedules_that_are_none(host, server):
+    for when, complaint in (("often", "schedule 'often': must be an interval"), ("30s", "must be an interval from 1m")):
+        done = schedule(host, when, check=False)
+        assert done.returncode != 0 and complaint in done.stderr, done.stderr
+    done = host.cli("postgres", "backup", "--ns", NAMESPACE, "nobody", "--schedule", "1d", check=False)
+    assert done.returncode == 3 and f"machine {NAMESPACE}/nobody: not found" in done.stderr
+
+
+def test_a_schedule_goes_with_its_server(host, server):
+    schedule(host, "Mon..Fri 03:30")
+    assert scheduled(host)["schedule"] == "Mon..Fri 03:30"
+    server.delete()
+    assert host.json("postgres", "backups", "-A") == []
