@@ -15,6 +15,7 @@
 
 #include "base/text.h"
 #include "engine/engine.h"
+#include "fake_backups.h"
 #include "fake_clusters.h"
 #include "fake_secrets.h"
 
@@ -718,6 +719,7 @@ fake_engine_end(Engine *engine)
 	engine->deployed = NULL;
 	engine->deployed_count = engine->deployed_capacity = 0;
 	fake_secrets_end();
+	fake_backups_end();
 }
 
 #endif

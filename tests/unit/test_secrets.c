@@ -400,14 +400,14 @@ test_an_old_environment_means_the_same(void **state)
 	store_close(fixture->engine.store);
 	fixture->engine.store = NULL;
 	assert_int_equal(sqlite3_open(fixture->database, &database), SQLITE_OK);
-	assert_int_equal(
-		sqlite3_exec(database,
-					 "INSERT INTO apps VALUES ('n', 'damaged', '{${{', 'app'); DROP TABLE secrets; DROP TABLE clusters;"
-					 "ALTER TABLE machines DROP COLUMN secrets_revision;"
-					 "ALTER TABLE machines DROP COLUMN ended; ALTER TABLE machines DROP COLUMN server_uid;"
-					 "PRAGMA user_version = 3",
-					 NULL, NULL, NULL),
-		SQLITE_OK);
+	assert_int_equal(sqlite3_exec(database,
+								  "INSERT INTO apps VALUES ('n', 'damaged', '{${{', 'app'); DROP TABLE secrets; DROP "
+								  "TABLE clusters; DROP TABLE backups;"
+								  "ALTER TABLE machines DROP COLUMN secrets_revision;"
+								  "ALTER TABLE machines DROP COLUMN ended; ALTER TABLE machines DROP COLUMN server_uid;"
+								  "PRAGMA user_version = 3",
+								  NULL, NULL, NULL),
+					 SQLITE_OK);
 	sqlite3_close(database);
 	if (store_open(fixture->directory, &fixture->engine.store, &err) < 0)
 		fail_msg("%s", err.message);

@@ -240,7 +240,7 @@ test_a_first_schema_is_brought_up_to_date(void **state)
 	run_sql(fixture, "DROP TABLE services; ALTER TABLE apps DROP COLUMN kind; DROP TABLE secrets; DROP TABLE clusters;"
 					 "ALTER TABLE machines DROP COLUMN secrets_revision; ALTER TABLE machines DROP COLUMN ended;"
 					 "ALTER TABLE machines DROP COLUMN server_uid;"
-					 "ALTER TABLE images DROP COLUMN source_digest; PRAGMA user_version = 1");
+					 "DROP TABLE backups; ALTER TABLE images DROP COLUMN source_digest; PRAGMA user_version = 1");
 	ASSERT_DONE(store_open(fixture->directory, &fixture->store, &wrong));
 	assert_int_equal(store_each_app(fixture->store, list_kind, list_problem, &listing, &err), 0);
 	assert_string_equal(text_string(&listing.names), "app a ");
@@ -734,7 +734,7 @@ test_a_failed_migration_leaves_nothing(void **state)
 	fixture->store = NULL;
 	/* An empty database with one table in the way: the step fails half-way. */
 	run_sql(fixture, "DROP TABLE volumes; DROP TABLE machines; DROP TABLE apps; DROP TABLE images; DROP TABLE services;"
-					 "DROP TABLE secrets; DROP TABLE clusters; PRAGMA user_version = 0");
+					 "DROP TABLE secrets; DROP TABLE clusters; DROP TABLE backups; PRAGMA user_version = 0");
 	assert_int_equal(store_open(fixture->directory, &fixture->store, &err), -EIO);
 	assert_non_null(strstr(err.message, "to schema 1: table events already exists"));
 	assert_int_equal(read_version(fixture), 0);
