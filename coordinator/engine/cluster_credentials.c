@@ -188,6 +188,61 @@ is_oldest(const EngineCluster *cluster)
 	return true;
 }
 
+static bool
+is_place(const PostgresSpec *spec, const char *prefix, SecretKind kind, const char *name)
+{
+	static const struct
+	{
+		SecretKind kind;
+		const char *what;
+	} entries[] = {{SECRET_KIND_VALUE, "host"},
+				   {SECRET_KIND_VALUE, "port"},
+				   {SECRET_KIND_VALUE, "database"},
+				   {SECRET_KIND_SECRET, "username"},
+				   {SECRET_KIND_SECRET, "password"}};
+
+	for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++)
+	{
+		char made[SECRET_NAME_MAX_BYTES + 1];
+
+		snprintf(made, sizeof(made), "%.64s-%s", prefix, entries[i].what);
+		if (kind == entries[i].kind && strcmp(name, made) == 0)
+			return kind == SECRET_KIND_VALUE || spec->user_count > 0;
+	}
+	return false;
+}
+
+static bool
+is_of_user(const PostgresSpec *spec, const PostgresUser *user, const char *name_space, const char *name)
+{
+	static const char *const kinds[] = {"username", "password", "url"};
+	bool is_there = strcmp(name_space, spec->name_space) == 0;
+
+	for (char **other = user->namespaces; other != NULL && *other != NULL; other++)
+		is_there = is_there || strcmp(name_space, *other) == 0;
+	for (size_t i = 0; is_there && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+	{
+		char made[SECRET_NAME_MAX_BYTES + 1];
+
+		cluster_secret_name(spec, user->name, kinds[i], made);
+		if (strcmp(name, made) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+postgres_spec_makes_secret(const PostgresSpec *spec, SecretKind kind, const char *name_space, const char *name)
+{
+	for (size_t i = 0; kind == SECRET_KIND_SECRET && i < spec->user_count; i++)
+	{
+		if (is_of_user(spec, &spec->users[i], name_space, name))
+			return true;
+	}
+	return strcmp(name_space, spec->name_space) == 0 &&
+		   (is_place(spec, spec->name, kind, name) || is_place(spec, COMMON_NAME, kind, name));
+}
+
 static int
 put_users(Credentials *credentials, Error *err)
 {

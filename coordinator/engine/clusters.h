@@ -71,6 +71,8 @@ void cluster_remove_credentials(Engine *engine, const PostgresSpec *spec);
 void engine_forget_cluster_data(Engine *engine, const char *name_space, const char *volume);
 /* The secret of a user in a cluster's own namespace. name: SECRET_NAME_MAX_BYTES + 1. */
 void cluster_secret_name(const PostgresSpec *spec, const char *user, const char *what, char *name);
+/* Whether a cluster of this spec is given a secret or value of this name in this namespace. */
+bool postgres_spec_makes_secret(const PostgresSpec *spec, SecretKind kind, const char *name_space, const char *name);
 
 /* "postgresql://USER:PASSWORD@HOST:PORT/DATABASE", encoded; to be freed by secret_text_free. */
 char *cluster_url(const char *user, const char *password, const char *host, unsigned port, const char *database);

@@ -138,6 +138,41 @@ deploy_changes_volume_of(const Deployment *deployment, const AppSpec *spec)
 }
 
 static void
+deploy_apply_machine(const Deployment *deployment, DeployStep *step)
+{
+	Engine *engine = deployment->engine;
+
+	if (step->machine == NULL)
+	{
+		deploy_start_app(engine, step);
+		return;
+	}
+	/* One that had failed tries again with whatever has changed. */
+	step->changes.needs_restart = step->changes.needs_restart ||
+								  deploy_changes_volume_of(deployment, &step->resource->app) ||
+								  (step->changes.count > 0 && step->machine->phase == PHASE_ERROR);
+	if (step->changes.count > 0 || step->changes.needs_restart)
+		deploy_change_app(engine, step);
+	else if (step->machine->phase == PHASE_ERROR)
+		machine_dispatch(step->machine, EVENT_START, "deployed again");
+	else
+		machine_look_for_moved_image(step->machine);
+}
+
+/* Those of clusters, or the others, in the order in which they depend on each other. */
+static void
+deploy_apply_machines(const Deployment *deployment, bool of_clusters)
+{
+	for (size_t i = 0; i < deployment->set.count; i++)
+	{
+		DeployStep *step = &deployment->steps[deployment->order[i]];
+
+		if (resource_is_machine(step->resource) && step->resource->of_cluster == of_clusters)
+			deploy_apply_machine(deployment, step);
+	}
+}
+
+static void
 deploy_apply(Deployment *deployment)
 {
 	Engine *engine = deployment->engine;
@@ -155,33 +190,14 @@ deploy_apply(Deployment *deployment)
 		else if (deployment->steps[i].resource->kind == RESOURCE_POSTGRES)
 			engine_put_cluster(engine, &deployment->steps[i].resource->postgres, clock_realtime_ms());
 	}
-	for (size_t i = 0; i < deployment->set.count; i++)
-	{
-		DeployStep *step = &deployment->steps[deployment->order[i]];
-
-		if (!resource_is_machine(step->resource))
-			continue;
-		if (step->machine == NULL)
-		{
-			deploy_start_app(engine, step);
-			continue;
-		}
-		/* One that had failed tries again with whatever has changed. */
-		step->changes.needs_restart = step->changes.needs_restart ||
-									  deploy_changes_volume_of(deployment, &step->resource->app) ||
-									  (step->changes.count > 0 && step->machine->phase == PHASE_ERROR);
-		if (step->changes.count > 0 || step->changes.needs_restart)
-			deploy_change_app(engine, step);
-		else if (step->machine->phase == PHASE_ERROR)
-			machine_dispatch(step->machine, EVENT_START, "deployed again");
-		else
-			machine_look_for_moved_image(step->machine);
-	}
+	/* A cluster's secrets and values have to be there when the machines that name them start. */
+	deploy_apply_machines(deployment, true);
 	for (size_t i = 0; i < deployment->set.count; i++)
 	{
 		if (deployment->steps[i].resource->kind == RESOURCE_POSTGRES)
 			cluster_deployed(engine, &deployment->steps[i].resource->postgres, &deployment->options);
 	}
+	deploy_apply_machines(deployment, false);
 }
 
 static json_t *

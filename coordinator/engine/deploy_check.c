@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "engine/clusters.h"
 #include "engine/deploy_private.h"
 #include "engine/machine_secrets.h"
 #include "engine/secrets.h"
@@ -152,6 +153,21 @@ typedef struct SecretCheck
 	const DeployStep *step;
 } SecretCheck;
 
+/* What a cluster of the same file is given is there when the machines that name it start. */
+static bool
+deploy_makes_secret(const Deployment *deployment, const SecretName *name, const char *name_space)
+{
+	for (size_t i = 0; i < deployment->set.count; i++)
+	{
+		const Resource *resource = &deployment->set.resources[i];
+
+		if (resource->kind == RESOURCE_POSTGRES &&
+			postgres_spec_makes_secret(&resource->postgres, name->kind, name_space, name->name))
+			return true;
+	}
+	return false;
+}
+
 static int
 deploy_check_secret(void *context, const SecretName *name, const char *key_path, const SourceMark *mark)
 {
@@ -159,7 +175,8 @@ deploy_check_secret(void *context, const SecretName *name, const char *key_path,
 	const char *name_space = check->step->resource->head.name_space;
 	const char *word = secret_kind_name(name->kind);
 
-	if (!engine_has_secret(check->deployment->engine, name->kind, name_space, name->name))
+	if (!engine_has_secret(check->deployment->engine, name->kind, name_space, name->name) &&
+		!deploy_makes_secret(check->deployment, name, name_space))
 		deploy_complain(check->deployment, check->step->resource, mark, key_path,
 						"namespace %s has no %s '%s'; set it: lttle %ss set %s --ns %s", name_space, word, name->name,
 						word, name->name, name_space);

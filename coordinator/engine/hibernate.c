@@ -21,6 +21,7 @@
 #include "engine/machine_secrets.h"
 #include "engine/reach.h"
 #include "host/secret_files.h"
+#include "model/postgres_config.h"
 #include "host/shm.h"
 
 /* CRIU has deadlines of its own, which grow with the machine's memory; these are for a disk that answers no more. */
@@ -96,7 +97,8 @@ snapshot_plan_fill(const Machine *machine, SnapshotPlan *plan)
 		plan->mounts[count++] = (SnapshotMount){
 			.target = machine->spec.secrets[i].path, .source = plan->secret_sources[i], .read_only = true};
 	}
-	plan->mounts[count++] = (SnapshotMount){.target = "/run/lttle", .source = machine->paths.run_directory};
+	plan->mounts[count++] = (SnapshotMount){
+		.target = "/run/lttle", .source = machine->paths.run_directory, .never_kept = POSTGRES_PASSWORD_NAME};
 	if (machine_is_root_inside(machine))
 		plan->mounts[count++] = (SnapshotMount){.target = ACTIVITY_TARGET, .source = machine->paths.activity};
 	plan->mounts[count++] = (SnapshotMount){.target = "/run/lttle.log", .source = machine->paths.log};

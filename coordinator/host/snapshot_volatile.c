@@ -73,7 +73,7 @@ is_unsupported(const char *name, mode_t mode)
 }
 
 static int
-copy_directory(const char *from, const char *to, Error *err)
+copy_directory(const char *from, const char *to, const char *without, Error *err)
 {
 	_cleanup_fd_ int to_fd = open(to, OPEN_DIRECTORY);
 	int fd = open(from, OPEN_DIRECTORY);
@@ -88,6 +88,8 @@ copy_directory(const char *from, const char *to, Error *err)
 	{
 		struct stat status;
 
+		if (without != NULL && strcmp(entry->d_name, without) == 0)
+			continue;
 		if (fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 			return error_set_errno(err, errno, "%s/%s", from, entry->d_name);
 		if (S_ISREG(status.st_mode))
@@ -121,7 +123,7 @@ snapshot_save_volatile(const SnapshotSpec *spec, Error *err)
 			continue;
 		result = file_make_directory(copy, 0700, err);
 		if (result == 0)
-			result = copy_directory(spec->mounts[i].source, copy, err);
+			result = copy_directory(spec->mounts[i].source, copy, spec->mounts[i].never_kept, err);
 		if (result < 0)
 			return result;
 	}
@@ -138,7 +140,7 @@ snapshot_restore_volatile(const SnapshotSpec *spec, Error *err)
 
 		if (spec->mounts[i].read_only || access(copy, F_OK) < 0)
 			continue;
-		result = copy_directory(copy, spec->mounts[i].source, err);
+		result = copy_directory(copy, spec->mounts[i].source, spec->mounts[i].never_kept, err);
 		if (result < 0)
 			return result;
 	}

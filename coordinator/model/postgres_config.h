@@ -11,7 +11,8 @@
 /* Where the server finds its files, in the machine. */
 #define POSTGRES_DATA_DIRECTORY "/var/lib/postgresql/data"
 #define POSTGRES_CONFIG_FILE	"/run/lttle/postgresql.conf"
-#define POSTGRES_PASSWORD_FILE	"/run/lttle/superuser-password"
+#define POSTGRES_PASSWORD_NAME	"superuser-password" /* in the run directory; never in a snapshot */
+#define POSTGRES_PASSWORD_FILE	"/run/lttle/" POSTGRES_PASSWORD_NAME
 
 /* What a server of this size should be set to; numbers in the unit of their name. */
 typedef struct PostgresTuning

@@ -210,3 +210,49 @@ def test_a_password_is_rotated(server):
     assert server.inside("cat /run/secrets/db-password") == ROTATED
     assert server.inside("printenv URL") == f"postgres://user:{ROTATED}@db\n"
     assert harness.rows(server.connect(ROTATED), "SELECT 1") == [(1,)]
+
+
+CLUSTER = """postgres:
+  name: shop
+  namespace: samples
+  size: tiny
+  storage: 300Mi
+  users:
+    - name: app
+      namespaces: [web]
+  mode: {flash: {timeout: 500ms}}
+  expose:
+    access:
+      connection-tracking: {traffic-aware: {inactivity-timeout: 500ms}}
+---
+""" + PLAIN.replace("NAMESPACE", "web").replace("${{ secret.token }}", "${{ secret.shop-app-password }}").replace(
+    "  environment:", "  command: [sh, -c, 'trap \"exit 0\" TERM; sleep 1000 & wait']\n  environment:")
+
+
+def test_a_cluster_and_what_uses_its_secrets_in_one_file(own_host):
+    """The secret isn't there when the file is checked, and is when the machine starts. On disk is no password."""
+    path = own_host.root / "cluster.yaml"
+    path.write_text(CLUSTER.replace("secret.shop-app-password", "secret.shop-other-password"))
+    done = own_host.cli("deploy", path, check=False)
+    assert done.returncode == 1 and "namespace web has no secret 'shop-other-password'" in done.stderr
+    path.write_text(CLUSTER)
+    own_host.cli("deploy", "--no-wait", path)
+    password = own_host.cli("secrets", "get", "shop-app-password", "--ns", "web").stdout.strip()
+    assert password == own_host.cli("secrets", "get", "postgres-password", "--ns", "samples").stdout.strip()
+    wait_until("the machine to run", lambda: own_host.json("machine", "get", "--ns", "web", "plain")["pid"])
+    assert own_host.cli("machine", "exec", "--ns", "web", "plain", "printenv", "TOKEN").stdout == f"a {password}\n"
+    own_host.cli("machine", "wait", "--ns", "samples", "shop", "--for", "suspended", "--timeout", "5m")
+    superuser = own_host.cli("secrets", "get", "shop-superuser-password", "--ns", "samples").stdout.strip()
+
+    def on_disk():
+        return own_host.cli("machine", "hibernate", "--ns", "samples", "shop", check=False).returncode == 0
+
+    wait_until("it to be on disk", on_disk)
+    snapshot = own_host.state / "machines/samples/shop/snapshot"
+    found = subprocess.run(["grep", "-rlF", "-e", superuser, "-e", password, snapshot, own_host.state / "lttle.db"],
+                           capture_output=True, text=True)
+    assert (found.stdout, found.returncode) == ("", 1)
+    assert list(snapshot.glob("mount-*/postgresql.conf"))
+    own_host.cli("machine", "delete", "--ns", "web", "plain", "-y")
+    own_host.cli("postgres", "delete", "--ns", "samples", "shop", "-y")
+    assert own_host.json("secrets", "list", "--ns", "web") == []
