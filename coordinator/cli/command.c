@@ -223,32 +223,32 @@ const CliCommand cli_commands[] = {
 	 "The custom format, or SQL; which one is seen. The file is read through before anything changes, and all of it is one\n"
 	 "transaction: what fails leaves the database as it was. What the database has already is an error, unless --clean says\n"
 	 "otherwise."},
-	{"postgres", "psql", NULL, "CLUSTER [USER] [-- ARGUMENT…]", 0, 2, PROGRAM_BEHIND_DASHES, TO_DATABASE, "machines",
+	{"postgres", "psql", NULL, "CLUSTER [USER] [-- ARGUMENT…]", 0, 2, PROGRAM_BEHIND_DASHES, TO_DATABASE, "postgres",
 	 run_postgres_psql, "Open psql as a user of a cluster",
 	 "USER is the cluster's first one, unless named. What stands behind -- goes to psql. The server may sleep while nobody types.\n"
 	 "The password is in psql's environment, in no argument."},
-	{"postgres", "port-forward", NULL, "CLUSTER [PORT]", 0, 2, false, NS | OPTION_BIT(OPTION_URL), "machines",
+	{"postgres", "port-forward", NULL, "CLUSTER [PORT]", 0, 2, false, NS | OPTION_BIT(OPTION_URL), "postgres",
 	 run_postgres_port_forward, "Open a port on 127.0.0.1 that leads to a cluster, until Ctrl-C",
 	 "Without PORT it is any that is free. The address is printed as soon as it can be connected to. Only clients' bytes flow, so\n"
 	 "the server sleeps while they are silent."},
-	{"postgres", "tunnel", NULL, "CLUSTER [PORT]", 0, 2, false, NS | OPTION_BIT(OPTION_URL) | BY_SSH, "machines",
+	{"postgres", "tunnel", NULL, "CLUSTER [PORT]", 0, 2, false, NS | OPTION_BIT(OPTION_URL) | BY_SSH, "postgres",
 	 run_postgres_tunnel, "Open a port on 127.0.0.1 that leads to a PostgreSQL behind a jump host, until Ctrl-C",
 	 "OpenSSH does the work, with its own configuration, keys and known hosts. --url names a PostgreSQL elsewhere; its host is\n"
 	 "called as the jump host calls it. Without PORT it is any that is free."},
 	{"postgres", "tables", NULL, "CLUSTER [USER]", 0, 2, false, TO_DATABASE | BY_SSH | JSON | OPTION_BIT(OPTION_TIMEOUT),
-	 "machines", run_postgres_tables, "List a database's tables and views, with their sizes", NULL},
+	 "postgres", run_postgres_tables, "List a database's tables and views, with their sizes", NULL},
 	{"postgres", "stats", NULL, "CLUSTER [USER]", 0, 2, false, TO_DATABASE | BY_SSH | JSON | OPTION_BIT(OPTION_TIMEOUT),
-	 "machines", run_postgres_stats, "Show sessions, databases and tables with what they did",
+	 "postgres", run_postgres_stats, "Show sessions, databases and tables with what they did",
 	 "From pg_stat_activity, pg_stat_database and pg_stat_user_tables. What others' sessions run, only some users may see\n"
 	 "(superusers and members of pg_read_all_stats)."},
 	{"postgres", "health", NULL, "CLUSTER [USER]", 0, 2, false,
-	 TO_DATABASE | BY_SSH | JSON | OPTION_BIT(OPTION_WAKE) | OPTION_BIT(OPTION_TIMEOUT), "machines", run_postgres_health,
+	 TO_DATABASE | BY_SSH | JSON | OPTION_BIT(OPTION_WAKE) | OPTION_BIT(OPTION_TIMEOUT), "postgres", run_postgres_health,
 	 "Show whether a server is well: exit code 0",
 	 "A server that sleeps is well: a client would wake it. It is not woken for this, unless --wake is given; then, or when it is\n"
 	 "awake, it has to answer SELECT 1."},
 	{"postgres", "inspect", NULL, "CLUSTER [USER]", 0, 2, false,
 	 TO_DATABASE | BY_SSH | JSON | OPTION_BIT(OPTION_FORMAT) | OPTION_BIT(OPTION_OUTPUT) | OPTION_BIT(OPTION_TIMEOUT),
-	 "machines", run_postgres_inspect, "Document a database: schemas, tables, columns, types, keys, indexes, comments",
+	 "postgres", run_postgres_inspect, "Document a database: schemas, tables, columns, types, keys, indexes, comments",
 	 "Views, enums and functions, too. USER is the cluster's first one with the access 'metadata', unless named. Only what the user\n"
 	 "may see is there: schemas that it may use, tables that it may read. The same database gives the same page."},
 

@@ -21,10 +21,55 @@ from harness import rows, wait_until
 INSPECT = Path(__file__).parent / "inspect"
 
 
+FILE = """postgres:
+  name: looked-at
+  namespace: samples
+  size: tiny
+  storage: 200Mi
+  database: db
+  databases:
+    - name: inspected
+  mode:
+    flash:
+      timeout: 500ms
+  expose:
+    access:
+      internal: {}
+      connection-tracking:
+        traffic-aware:
+          inactivity-timeout: 500ms
+  users:
+    - name: app
+    - name: mapper
+      access:
+        - level: metadata
+"""
+
+
+class Cluster(harness.Database):
+    """A cluster: its machine has its name."""
+
+    def __init__(self, host):
+        self.host, self.name, self.namespace = host, "looked-at", "samples"
+        path = host.root / "cluster.yaml"
+        path.write_text(FILE)
+        host.cli("deploy", path)
+        self.passwords = {user: self.access(user)["password"] for user in ("app", "mapper", "postgres")}
+        self.passwords["tool"] = "a b/c?d"
+
+    def access(self, user):
+        return self.host.json("postgres", "access-info", "--ns", self.namespace, self.name, user)
+
+    def connect(self, **more):
+        return super().connect(**{"user": "postgres", "password": self.passwords["postgres"], **more})
+
+    def delete(self):
+        self.host.cli("postgres", "delete", "--ns", self.namespace, self.name, "--volumes", "-y")
+
+
 @pytest.fixture(scope="module")
 def server(own_host):
-    server = harness.Database(own_host, "looked-at")
-    server.query("CREATE DATABASE inspected")
+    server = Cluster(own_host)
     connection = server.connect(dbname="inspected")
     rows(connection, (INSPECT / "awkward.sql").read_text())
     connection.close()
@@ -32,8 +77,9 @@ def server(own_host):
     server.delete()
 
 
-def url(server, database="db", user="user", password="password", host=None, port=5432):
-    return f"postgresql://{quote(user)}:{quote(password, safe='')}@{host or server.address}:{port}/{database}"
+def url(server, database="db", user="postgres", password=None, host=None, port=5432):
+    password = quote(password or server.passwords[user], safe="")
+    return f"postgresql://{quote(user)}:{password}@{host or server.address}:{port}/{database}"
 
 
 def postgres(server, *arguments, check=True, **more):
@@ -46,7 +92,7 @@ def postgres(server, *arguments, check=True, **more):
 def test_psql_runs_as_the_user_with_its_arguments(server):
     server.hibernate()
     done = postgres(server, "psql", "--url", url(server), "--", "-X", "-At", "-c", "SELECT current_user, current_database(), 6 * 7")
-    assert done.stdout == "user|db|42\n" and done.stderr == ""
+    assert done.stdout == "postgres|db|42\n" and done.stderr == ""
     done = postgres(server, "psql", "--url", url(server), "-d", "inspected", "--", "-X", "-At", input="SELECT current_database();\n")
     assert done.stdout == "inspected\n"
     done = postgres(server, "psql", "--url", url(server), "--", "-X", "-c", "SELECT no_such_column", check=False)
@@ -54,7 +100,7 @@ def test_psql_runs_as_the_user_with_its_arguments(server):
 
 
 def test_psql_has_no_password_in_its_arguments(server):
-    command = [str(harness.LTTLE), "postgres", "psql", "--url", url(server, user="tool", password="a b/c?d", database="inspected"),
+    command = [str(harness.LTTLE), "postgres", "psql", "--url", url(server, "inspected", "tool"),
                "--", "-X", "-At"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         process.stdin.write("SELECT current_user;\n")
@@ -65,6 +111,60 @@ def test_psql_has_no_password_in_its_arguments(server):
         assert arguments.split(b"\0")[1:-1] == [b"-X", b"-At"] and b"a b" not in arguments
         process.stdin.close()
         assert process.wait(timeout=harness.DEADLINE) == 0
+
+
+# ---- clusters by their names ----
+
+
+def by_name(server, command, *arguments, **more):
+    return postgres(server, command, "--ns", server.namespace, server.name, *arguments, **more)
+
+
+def test_a_clusters_name_is_enough(server):
+    server.hibernate()
+    create = "CREATE TABLE orders (id int PRIMARY KEY, total numeric); COMMENT ON TABLE orders IS 'what was sold'"
+    by_name(server, "psql", "--", "-X", "-q", "-c", create)
+    assert by_name(server, "psql", "--", "-X", "-At", "-c", "SELECT current_user").stdout == "app\n"
+    assert by_name(server, "psql", "postgres", "--", "-X", "-At", "-c", "SELECT current_user").stdout == "postgres\n"
+    (table,) = json.loads(by_name(server, "tables", "--json").stdout)
+    assert table["name"] == "orders" and table["owner"] == "app" and table["comment"] == "what was sold"
+    session = server.connect(user="app", password=server.passwords["app"], dbname="db")
+    rows(session, "SELECT 'seen by a superuser'")
+    assert "seen by a superuser" in by_name(server, "stats", "postgres").stdout
+    assert "seen by a superuser" not in by_name(server, "stats", "mapper").stdout
+    session.close()
+    missing = by_name(server, "tables", "nobody", check=False)
+    assert missing.returncode == 3 and "nobody" in missing.stderr
+
+
+def test_inspect_takes_the_metadata_user(server):
+    """It sees a table that was made after it, by somebody else."""
+    server.hibernate()
+    document = json.loads(by_name(server, "inspect", "--json").stdout)
+    (table,) = [table for schema in document["schemas"] for table in schema["tables"]]
+    assert table["name"] == "orders" and [column["name"] for column in table["columns"]] == ["id", "total"]
+    assert by_name(server, "inspect", "mapper", "--json").stdout == by_name(server, "inspect", "--json").stdout
+    nobody = postgres(server, "inspect", "--ns", server.namespace, "nobody", check=False)
+    assert nobody.returncode == 3
+
+
+def test_health_wakes_only_when_told_to(server):
+    server.hibernate()
+    wakes = server.get()["wakes"]
+    assert "would wake it" in by_name(server, "health").stdout
+    assert server.get()["wakes"] == wakes and server.phase() == "hibernated"
+    health = json.loads(by_name(server, "health", "--wake", "--json").stdout)
+    assert health["healthy"] and health["answers"] and health["version"].startswith("PostgreSQL 17")
+    assert server.get()["wakes"] == wakes + 1
+
+
+def test_port_forward_of_a_cluster(server):
+    with Forward("port-forward", "--ns", server.namespace, server.name, server=server) as forward:
+        server.suspend()
+        session = forward.connect()
+        assert rows(session, "SELECT current_user, inet_server_port()") == [("app", 5432)]
+        session.close()
+        assert forward.end() == 0
 
 
 # ---- tables, stats ----
@@ -78,7 +178,7 @@ def test_tables(server):
     found = {(table["schema"], table["name"]): table for table in tables}
     assert ("public", "partly") in found and ("hidden", "secrets") in found
     customers = found['sales "<script>alert(1)</script>"', "customers"]
-    assert customers["kind"] == "table" and customers["size-bytes"] > 0 and customers["owner"] == "user"
+    assert customers["kind"] == "table" and customers["size-bytes"] > 0 and customers["owner"] == "postgres"
     assert found['sales "<script>alert(1)</script>"', "happy <customers>"]["size-bytes"] is None
     text = postgres(server, "tables", "--url", url(server, "inspected")).stdout
     assert text.splitlines()[0].split() == ["SCHEMA", "NAME", "KIND", "OWNER", "ROWS", "(ESTIMATE)", "SIZE", "COMMENT"]
@@ -90,7 +190,7 @@ def test_stats(server):
     rows(idle, "SELECT 'a query\n   of   two lines'")
     stats = json.loads(postgres(server, "stats", "--url", url(server, "inspected"), "--json").stdout)
     (session,) = [session for session in stats["activity"] if session["application"] == "an application"]
-    assert session["user"] == "user" and session["state"] == "idle" and "two lines" in session["query"]
+    assert session["user"] == "postgres" and session["state"] == "idle" and "two lines" in session["query"]
     databases = {database["database"]: database for database in stats["databases"]}
     assert databases["inspected"]["sessions"] >= 1 and databases["inspected"]["size-bytes"] > 1 << 20
     assert any(table["name"] == "partly" for table in stats["tables"])
@@ -116,7 +216,6 @@ def test_health_of_any_server(server):
 
 
 def test_health_does_not_wake(server):
-    """The machine's own name serves: a cluster's machine has the cluster's."""
     server.hibernate()
     wakes = server.get()["wakes"]
     health = json.loads(postgres(server, "health", "--ns", server.namespace, server.name, "--json").stdout)
@@ -151,15 +250,17 @@ def test_wrong_usage(server, arguments, message):
 class Forward:
     """port-forward or tunnel while it runs; it says where as soon as it can be connected to."""
 
-    def __init__(self, *arguments, host):
-        self.process = subprocess.Popen([str(harness.LTTLE), "--socket", str(host.socket), "postgres", *map(str, arguments)],
+    def __init__(self, *arguments, server):
+        self.password = server.passwords["app"]
+        self.process = subprocess.Popen([str(harness.LTTLE), "--socket", str(server.host.socket), "postgres", *map(str, arguments)],
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         assert line.startswith("127.0.0.1:"), self.process.communicate()[1]
         self.port = int(line.split(":")[1])
 
-    def connect(self, **more):
-        connection = psycopg2.connect(host="127.0.0.1", port=self.port, user="user", password="password", dbname="db", **more)
+    def connect(self):
+        connection = psycopg2.connect(host="127.0.0.1", port=self.port, user="app", password=self.password, dbname="db",
+                                      connect_timeout=60)
         connection.autocommit = True
         return connection
 
@@ -176,7 +277,7 @@ class Forward:
 
 
 def test_port_forward_lets_the_server_sleep(server):
-    with Forward("port-forward", "--url", url(server), host=server.host) as forward:
+    with Forward("port-forward", "--url", url(server), server=server) as forward:
         session = forward.connect()
         pid = rows(session, "SELECT pg_backend_pid()")
         for sleep in (server.suspend, server.hibernate):
@@ -196,22 +297,22 @@ def test_port_forward_lets_the_server_sleep(server):
 
 
 def test_port_forward_on_a_port_of_ones_own(server):
-    with Forward("port-forward", "--url", url(server), host=server.host) as first:
+    with Forward("port-forward", "--url", url(server), server=server) as first:
         taken = postgres(server, "port-forward", "--url", url(server), first.port, check=False)
         assert taken.returncode == 1 and str(first.port) in taken.stderr
         assert first.end(signal.SIGTERM) == 0
-    with Forward("port-forward", "--url", url(server), first.port, host=server.host) as second:
+    with Forward("port-forward", "--url", url(server), first.port, server=server) as second:
         assert second.port == first.port
         with pytest.raises(psycopg2.OperationalError, match="password"):
-            psycopg2.connect(host="127.0.0.1", port=second.port, user="user", password="wrong", dbname="db")
+            psycopg2.connect(host="127.0.0.1", port=second.port, user="app", password="wrong", dbname="db")
         assert second.end() == 0
 
 
 # ---- inspect ----
 
 
-def inspect(server, *arguments, user="user", password="password"):
-    return postgres(server, "inspect", "--url", url(server, "inspected", user, password), *arguments).stdout
+def inspect(server, *arguments, user="postgres"):
+    return postgres(server, "inspect", "--url", url(server, "inspected", user), *arguments).stdout
 
 
 def compare(name, text):
@@ -280,10 +381,10 @@ def test_rows_of_markdown_have_as_many_cells_as_their_header(server):
 
 
 def test_inspect_shows_what_the_user_may_see(server):
-    document = json.loads(inspect(server, "--json", user="tool", password="a b/c?d"))
+    document = json.loads(inspect(server, "--json", user="tool"))
     assert [schema["name"] for schema in document["schemas"]] == ["public"]
     assert [table["name"] for table in document["schemas"][0]["tables"]] == ["partly"]
-    assert "hidden" not in inspect(server, user="tool", password="a b/c?d")
+    assert "hidden" not in inspect(server, user="tool")
 
 
 def test_inspect_into_a_file(server, tmp_path):
@@ -377,7 +478,7 @@ def test_a_jump_host_that_refuses(server, jump_host):
 
 
 def test_tunnel_lets_the_server_sleep(server, jump_host):
-    with Forward("tunnel", "--url", url(server), *jump_host.options(), host=server.host) as tunnel:
+    with Forward("tunnel", "--url", url(server), *jump_host.options(), server=server) as tunnel:
         session = tunnel.connect()
         pid = rows(session, "SELECT pg_backend_pid()")
         server.hibernate()
@@ -390,7 +491,7 @@ def test_tunnel_lets_the_server_sleep(server, jump_host):
 
 
 def test_tunnel_ends_with_its_connection(server, jump_host):
-    with Forward("tunnel", "--url", url(server), *jump_host.options(), host=server.host) as tunnel:
+    with Forward("tunnel", "--url", url(server), *jump_host.options(), server=server) as tunnel:
         (ssh,) = [int(child) for child in Path(f"/proc/{tunnel.process.pid}/task/{tunnel.process.pid}/children").read_text().split()]
         os.kill(ssh, signal.SIGTERM)
         _, errors = tunnel.process.communicate(timeout=harness.DEADLINE)
