@@ -19,7 +19,7 @@ const CliOption cli_options[OPTION_COUNT] = {
 	{OPTION_INTERACTIVE, 'i', "interactive", NULL, NULL,       "pass standard input on; without it the program's is empty"},
 	{OPTION_TERMINAL,    't', "tty",         NULL, NULL,       "give the program a terminal"},
 	{OPTION_FOR,         0,   "for",         NULL, "PHASE",    "the phase to wait for (without it: ready)"},
-	{OPTION_TIMEOUT,     0,   "timeout",     NULL, "DURATION", "how long to wait, such as 30s or 5m (without it: 1m; drain: 90s; deploy: 10m; postgres: 30s)"},
+	{OPTION_TIMEOUT,     0,   "timeout",     NULL, "DURATION", "how long to wait, such as 30s or 5m (without it: 1m; drain: 90s; deploy: 10m; postgres: 30s; its user, database, rotate: 2m)"},
 	{OPTION_LAST,        0,   "last",        NULL, "N",        "how many, the newest ones (without it: 100; with -f: 10)"},
 	{OPTION_NAME,        0,   "name",        NULL, "NAME",     "only of this machine"},
 	{OPTION_NO_WAIT,     0,   "no-wait",     NULL, NULL,       "do not wait for what was begun"},

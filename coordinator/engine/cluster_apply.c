@@ -193,6 +193,7 @@ fail(EngineCluster *cluster, const char *problem)
 {
 	cluster->state = CLUSTER_FAILED;
 	text_copy(cluster->problem, sizeof(cluster->problem), problem);
+	text_make_printable(cluster->problem);
 	log_warning("cluster is not as its file says", "namespace", cluster->spec.name_space, "cluster", cluster->spec.name,
 				"reason", problem);
 	cluster_settle_waits(cluster, false);

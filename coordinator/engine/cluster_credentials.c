@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/clusters.h"
@@ -34,10 +35,12 @@ void
 cluster_secret_name(const PostgresSpec *spec, const char *user, const char *what, char *name)
 {
 	char label[NAME_MAX_BYTES + 1] = "";
+	_cleanup_free_ char *whole = NULL;
 
 	if (user != NULL)
 		postgres_user_label(user, label);
-	snprintf(name, SECRET_NAME_MAX_BYTES + 1, "%s%s%s-%s", spec->name, user == NULL ? "" : "-", label, what);
+	whole = memory_printf("%s%s%s-%s", spec->name, user == NULL ? "" : "-", label, what);
+	text_copy(name, SECRET_NAME_MAX_BYTES + 1, whole);
 }
 
 /* The text of the secret, which is made when it is not there. */

@@ -107,10 +107,11 @@ level_of(PostgresLevel level)
 	}
 }
 
+/* Who owns a database has what others make in it, too, wherever the file says that it is the owner. */
 static void
-fill_access(const PostgresUser *user, Account *account)
+fill_access(const PostgresSpec *spec, const PostgresUser *user, Account *account)
 {
-	size_t total = 0;
+	size_t total = spec->database_count;
 	size_t count = 0;
 	AccountAccess *access;
 
@@ -125,6 +126,11 @@ fill_access(const PostgresUser *user, Account *account)
 			access[count++] = (AccountAccess){.database = from->database,
 											  .schema = from->schemas == NULL ? SCHEMA_EVERY : from->schemas[k],
 											  .level = level_of(from->level)};
+	}
+	for (size_t i = 0; i < spec->database_count; i++)
+	{
+		if (spec->databases[i].owner != NULL && strcmp(spec->databases[i].owner, user->name) == 0)
+			access[count++] = (AccountAccess){.database = spec->databases[i].name, .level = ACCESS_OWNER};
 	}
 	account->access = access;
 	account->access_count = count;
@@ -143,7 +149,7 @@ fill_accounts(const PostgresSpec *spec, char *const *passwords, const bool *rota
 							 .attributes = postgres_user_roles(&spec->users[i]),
 							 .password = passwords == NULL ? NULL : passwords[i],
 							 .set_password = rotated != NULL && rotated[i]};
-		fill_access(&spec->users[i], &users[i]);
+		fill_access(spec, &spec->users[i], &users[i]);
 	}
 	databases[0] = (AccountDatabase){.name = spec->database};
 	for (size_t i = 0; i < spec->database_count; i++)
@@ -154,14 +160,29 @@ fill_accounts(const PostgresSpec *spec, char *const *passwords, const bool *rota
 							   .database_count = spec->database_count + 1};
 }
 
+/* Whole lines; what does not fit is counted. */
 static void
 join_lines(const PlanLines *lines, char *out, size_t size)
 {
-	_cleanup_text_ Text text = {0};
+	static const char pattern[] = "and %zu more";
+	size_t room = size - sizeof(pattern) - 20;
+	size_t used = 0;
 
+	out[0] = '\0';
 	for (size_t i = 0; i < lines->count; i++)
-		text_printf(&text, "%s%s", i == 0 ? "" : "\n", lines->lines[i]);
-	text_copy(out, size, text_string(&text));
+	{
+		size_t length = strlen(lines->lines[i]) + 1;
+
+		if (used + length > room)
+		{
+			snprintf(out + used, size - used, pattern, lines->count - i);
+			return;
+		}
+		memcpy(out + used, lines->lines[i], length - 1);
+		used += length;
+		out[used - 1] = '\n';
+		out[used] = '\0';
+	}
 }
 
 static int
@@ -218,5 +239,8 @@ cluster_job_run(const void *input, void *output, Error *err)
 	/* Last: the sessions that are opened above still use the one before. */
 	if (result == 0 && !job->only_check && job->next_superuser_password != NULL)
 		result = password_set(connection, POSTGRES_SUPERUSER, job->next_superuser_password, err);
+	/* Names in it may have been cut within a letter. */
+	if (result < 0)
+		text_make_printable(err->message);
 	return result;
 }

@@ -11,21 +11,25 @@
 #include "postgres/plan_private.h"
 
 #define LISTED_MAX 10
+/* A sentence has an end: with long names it lists fewer. */
+#define LISTED_BYTES 400
 
 /* Things that a role owns, as far as they stand in the way. */
 typedef struct Owned
 {
 	Text names;
 	size_t count;
+	size_t listed;
 	const char *database; /* of the last name */
 } Owned;
 
 static void
 owned_add(Owned *owned, const char *database, const char *what)
 {
-	if (owned->count++ >= LISTED_MAX)
+	owned->count++;
+	if (owned->listed == LISTED_MAX || (owned->listed > 0 && owned->names.length + strlen(what) > LISTED_BYTES))
 		return;
-	text_append(&owned->names, owned->count > 1 ? ", " : "");
+	text_append(&owned->names, owned->listed++ > 0 ? ", " : "");
 	if (database != NULL && (owned->database == NULL || strcmp(owned->database, database) != 0))
 		text_printf(&owned->names, "in database \"%s\" ", database);
 	owned->database = database;
@@ -81,8 +85,8 @@ refuse_owned(Planner *planner, const PlanDrop *drop, const Owned *owned, const c
 {
 	_cleanup_text_ Text more = {0};
 
-	if (owned->count > LISTED_MAX)
-		text_printf(&more, ", and %zu more", owned->count - LISTED_MAX);
+	if (owned->count > owned->listed)
+		text_printf(&more, ", and %zu more", owned->count - owned->listed);
 	plan_lines_add(&planner->plan.refusals, "user \"%s\" owns %zu thing%s: %s%s; %s", drop->role, owned->count,
 				   owned->count == 1 ? "" : "s", text_string(&owned->names), text_string(&more), way_out);
 }

@@ -155,6 +155,10 @@ def test_who_owns_things_is_not_dropped_unless_told(cluster):
     cluster.postgres("user", "add", "shop", "maker", "--roles", "Login,Inherit")
     cluster.postgres("database", "create", "shop", "made", "--owner", "maker")
     cluster.run("maker", "".join(f"CREATE TABLE t{n:02} (id int); " for n in range(12)), dbname="made")
+    # An owner has at its disposal what others make there.
+    cluster.run("postgres", "CREATE TABLE by_superuser (id int)", dbname="made")
+    cluster.run("maker", "INSERT INTO by_superuser VALUES (1)", dbname="made")
+    cluster.run("postgres", "DROP TABLE by_superuser", dbname="made")
     said = cluster.refused("user", "drop", "shop", "maker", "-y")
     assert 'user "maker" owns 12 things: in database "made" table public.t00, ' in said
     assert "table public.t09, and 2 more; " in said and "--reassign-to USER" in said
