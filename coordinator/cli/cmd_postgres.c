@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "cli/api.h"
+#include "cli/backup_schedule.h"
 #include "cli/commands.h"
 #include "cli/confirm.h"
 #include "cli/deploy_text.h"
@@ -205,6 +206,22 @@ listing_add_list(Listing *listing, const char *key, const json_t *list)
 	}
 }
 
+/* How it is backed up, if by schedule. */
+static void
+listing_add_backup(Listing *listing, const json_t *backup)
+{
+	char next[OUTPUT_TEXT_BYTES];
+	char last[BACKUP_RESULT_BYTES];
+
+	if (!json_is_object(backup))
+		return;
+	output_format_time(member_number(backup, "next-ms"), next);
+	backup_result_format(json_object_get(backup, "last"), last);
+	listing_add(listing, "backups", "%s, next at %s, into %s", member_text(backup, "schedule"), next,
+				member_text(backup, "directory"));
+	listing_add(listing, "last backup", "%s", last);
+}
+
 static void
 cluster_print(const json_t *cluster)
 {
@@ -243,6 +260,7 @@ cluster_print(const json_t *cluster)
 		listing_add(&listing, first ? "parameters" : "", "%s = %s", key, json_string_value(value));
 		first = false;
 	}
+	listing_add_backup(&listing, json_object_get(cluster, "backup"));
 	listing_add_list(&listing, "notes", json_object_get(cluster, "notes"));
 	listing_add_list(&listing, "drift", json_object_get(cluster, "drift"));
 	listing_print(&listing);

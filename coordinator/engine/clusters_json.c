@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "engine/backups.h"
 #include "engine/clusters.h"
 #include "engine/secrets.h"
 #include "model/postgres_config.h"
@@ -33,9 +34,11 @@ cluster_to_json(const EngineCluster *cluster)
 {
 	const Machine *machine = cluster_machine(cluster);
 	json_t *object = postgres_spec_to_json(&cluster->spec);
+	json_t *backup = NULL;
 	unsigned cpus;
 	uint64_t memory_mib;
 	char text[256];
+	Error error;
 
 	postgres_spec_image(&cluster->spec, text);
 	json_set_text(object, "image", text);
@@ -55,6 +58,9 @@ cluster_to_json(const EngineCluster *cluster)
 	json_set_text(object, "problem", cluster->problem);
 	json_object_set(object, "notes", cluster->notes);
 	json_object_set(object, "drift", cluster->drift);
+	if (engine_show_backup(cluster->engine, cluster->spec.name_space, cluster->spec.name, &backup, &error) < 0)
+		backup = json_null();
+	json_object_set_new(object, "backup", backup);
 	return object;
 }
 

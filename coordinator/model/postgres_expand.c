@@ -6,6 +6,16 @@
 #include "model/postgres_config.h"
 #include "model/postgres_spec.h"
 
+static size_t
+count_texts(char *const *texts)
+{
+	size_t count = 0;
+
+	while (texts != NULL && texts[count] != NULL)
+		count++;
+	return count;
+}
+
 static char **
 make_texts(const char *const *from, size_t count)
 {
@@ -41,7 +51,6 @@ postgres_spec_expand(const PostgresSpec *spec, AppSpec *ret_app)
 	PostgresSpec copy;
 	AppSpec app;
 	char image[256];
-	size_t tags = 0;
 
 	/* The lists of exposes are the copy's, and become the app's. */
 	postgres_spec_copy(spec, &copy);
@@ -51,10 +60,10 @@ postgres_spec_expand(const PostgresSpec *spec, AppSpec *ret_app)
 	app.kind = RESOURCE_APP;
 	text_copy(app.name_space, sizeof(app.name_space), spec->name_space);
 	text_copy(app.name, sizeof(app.name), spec->name);
-	while (spec->tags != NULL && spec->tags[tags] != NULL)
-		tags++;
 	if (spec->tags != NULL)
-		app.tags = make_texts((const char *const *) spec->tags, tags);
+		app.tags = make_texts((const char *const *) spec->tags, count_texts(spec->tags));
+	if (spec->init_scripts != NULL)
+		app.init_scripts = make_texts((const char *const *) spec->init_scripts, count_texts(spec->init_scripts));
 	free(app.image);
 	postgres_spec_image(spec, image);
 	app.image = memory_duplicate(image);

@@ -350,6 +350,46 @@ def test_the_newest_are_kept(host, server, tmp_path):
     assert done.returncode == 2 and "--output must be" in done.stderr
 
 
+# ---- a cluster ----
+
+CLUSTER = """postgres:
+  name: cluster
+  namespace: {namespace}
+  size: tiny
+  storage: 300Mi
+  database: shop
+  users:
+    - name: app
+  mode: {{flash: {{timeout: 500ms}}}}
+  init-scripts: [init]
+"""
+
+
+def test_a_cluster_with_scripts_is_backed_up(host, tmp_path):
+    path = tmp_path / "cluster.yaml"
+    path.write_text(CLUSTER.format(namespace=NAMESPACE))
+    scripts_of(tmp_path / "init", **{"1_sql": "CREATE TABLE made (what text);\nINSERT INTO made SELECT current_database();\nSELECT 1/0;"})
+    done = host.cli("deploy", "--timeout", "4m", path, check=False)
+    assert done.returncode == 1, done.stdout
+    assert "its first start has failed: 1.sql:3: ERROR:  division by zero" in done.stderr, done.stderr
+    scripts_of(tmp_path / "init", **{"1_sql": "CREATE TABLE made (what text);\nINSERT INTO made SELECT current_database();"})
+    host.cli("deploy", "--timeout", "4m", path)
+    program = ("psql", "-U", "postgres", "-d", "shop", "-At", "-c")
+    inside = lambda sql: host.cli("machine", "exec", "--ns", NAMESPACE, "cluster", *program, sql).stdout.strip()
+    assert inside("select what from made") == "shop"
+    saved = tmp_path / "saved"
+    host.cli("postgres", "backup", "--ns", NAMESPACE, "cluster", "-o", saved)
+    inside("drop table made")
+    host.cli("postgres", "restore", "--ns", NAMESPACE, "--clean", "-y", "cluster", saved)
+    assert inside("select what from made") == "shop"
+    host.cli("postgres", "backup", "--ns", NAMESPACE, "cluster", "--schedule", "Sun 03:30")
+    assert host.json("postgres", "get", "--ns", NAMESPACE, "cluster")["backup"]["schedule"] == "Sun 03:30"
+    shown = host.cli("postgres", "get", "--ns", NAMESPACE, "cluster").stdout
+    assert "backups: Sun 03:30, next at " in shown and "last backup: none yet" in shown
+    host.cli("postgres", "delete", "--ns", NAMESPACE, "-y", "--volumes", "cluster")
+    assert host.json("postgres", "backups", "-A") == []
+
+
 # ---- by schedule ----
 
 
