@@ -104,6 +104,7 @@ engine_remove_machine(Engine *engine, Machine *machine)
 	engine_forget_cluster(engine, machine->spec.name_space, machine->spec.name);
 	log_info("deleted", "namespace", machine->spec.name_space, "machine", machine->spec.name);
 	engine_forget_backup(engine, machine->spec.name_space, machine->spec.name);
+	engine_note_gone_dependency(engine, machine->spec.name_space, machine->spec.name);
 	machine_end_waits(machine, true);
 	machine_free(machine);
 	reach_note_change(engine->reach);

@@ -102,6 +102,8 @@ void engine_forget_pressure(Engine *engine); /* after the machines */
 void engine_end_reclaims(Engine *engine);	 /* the same */
 /* dependencies.c: a machine has another phase than before; those that waited for it go on. */
 void engine_settle_dependents(Engine *engine, Phase before, const Machine *machine);
+/* A machine of this name has been removed from the list: who waits for it says so. */
+void engine_note_gone_dependency(Engine *engine, const char *name_space, const char *name);
 /* volumes.c: a volume that is in use becomes as large as its spec says; others do when they are used next. */
 void engine_grow_volume(Engine *engine, const VolumeSpec *spec);
 /* drain.c */

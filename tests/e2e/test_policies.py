@@ -117,6 +117,21 @@ def test_depends_on(own_host):
     assert own_host.json("machine", "list") == []
 
 
+def test_who_waits_for_one_that_is_deleted_says_so(own_host):
+    waiting = machine_yaml("after", FOREVER, "depends-on: [{name: before}]")
+    before = machine_yaml("before", FOREVER, "expose: {nobody: {port: 8000}}", kind="app")
+    own_host.deploy(waiting + before)
+    wait_for(own_host, "after", lambda machine: machine["phase"] == "waiting")
+    own_host.cli("app", "delete", "before", "-y")
+    machine = wait_for(own_host, "after", lambda machine: "not there" in machine["reason"])
+    assert machine["reason"] == "it depends on default/before, which is not there any more" and machine["phase"] == "waiting"
+    assert "default/before, which is not there" in own_host.cli("machine", "get", "after").stdout
+    own_host.deploy(machine_yaml("before", FOREVER, kind="app"))
+    own_host.cli("machine", "wait", "after", "--timeout", "60s")
+    own_host.cli("app", "delete", "before", "-y")
+    own_host.cli("machine", "delete", "after", "-y")
+
+
 def volume_yaml(name, size, mode="writeable"):
     return f"volume: {{name: {name}, size: {size}, mode: {mode}}}\n---\n"
 
