@@ -27,13 +27,13 @@ format_memory(const json_t *machine, const char *key, char text[OUTPUT_TEXT_BYTE
 static void
 machines_print(json_t *machines)
 {
-	static const char *const headers[] = {"NAMESPACE", "NAME",	   "PHASE", "SINCE",	"ADDRESS", "RESIDENT",
-										  "SWAPPED",   "SUSPENDS", "WAKES", "RESTARTS", "EXIT"};
+	static const char *const headers[] = {"NAMESPACE", "NAME",	  "PHASE",	  "SINCE", "ADDRESS",  "SERVICES",
+										  "RESIDENT",  "SWAPPED", "SUSPENDS", "WAKES", "RESTARTS", "EXIT"};
 	const json_t *machine;
 	size_t index;
 	Table table;
 
-	table_begin(&table, 11, headers);
+	table_begin(&table, 12, headers);
 	json_array_foreach(machines, index, machine)
 	{
 		char text[OUTPUT_TEXT_BYTES];
@@ -44,6 +44,7 @@ machines_print(json_t *machines)
 		output_format_age(ms_since(machine, "since-ms"), text);
 		table_add(&table, "%s", text);
 		table_add(&table, "%s", member_text(machine, "address"));
+		table_add_services(&table, machine);
 		format_memory(machine, "resident-bytes", text);
 		table_add(&table, "%s", text);
 		format_memory(machine, "swapped-bytes", text);

@@ -269,11 +269,11 @@ def test_tables_and_listings(coordinator, arguments, pattern):
 
 
 @pytest.mark.parametrize("arguments, pattern", [
-    (["machine", "list", "--ns", "samples"], r"""NAMESPACE   NAME         PHASE       SINCE     *ADDRESS     RESIDENT   SWAPPED   SUSPENDS   WAKES   RESTARTS   EXIT
-samples     postgresql   suspended   AGE   10\.88\.0\.2   1\.5 MiB    30 MiB    7          6       0          -
-samples     redis-a      ready       AGE   -           0 B        0 B       0          0       0          -
-samples     redis-b      ready       AGE   -           0 B        0 B       0          0       0          -
-samples     busy         ready       AGE   -           0 B        0 B       0          0       0          -
+    (["machine", "list", "--ns", "samples"], r"""NAMESPACE   NAME         PHASE       SINCE     *ADDRESS     SERVICES   RESIDENT   SWAPPED   SUSPENDS   WAKES   RESTARTS   EXIT
+samples     postgresql   suspended   AGE   10\.88\.0\.2   -          1\.5 MiB    30 MiB    7          6       0          -
+samples     redis-a      ready       AGE   -           web:6379   0 B        0 B       0          0       0          -
+samples     redis-b      ready       AGE   -           -          0 B        0 B       0          0       0          -
+samples     busy         ready       AGE   -           -          0 B        0 B       0          0       0          -
 """),
     (["machine", "get", "--ns", "samples", "post"], r"""             name: postgresql
         namespace: samples
