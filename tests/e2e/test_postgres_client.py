@@ -6,9 +6,11 @@ wake the server by connecting and let it sleep again; --url leads to any Postgre
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import quote
@@ -19,6 +21,8 @@ import pytest
 from harness import rows, wait_until
 
 INSPECT = Path(__file__).parent / "inspect"
+# What would outlive a test that is killed.
+DIES_WITH_US = ["setpriv", "--pdeathsig", "TERM"]
 
 
 FILE = """postgres:
@@ -252,8 +256,8 @@ class Forward:
 
     def __init__(self, *arguments, server):
         self.password = server.passwords["app"]
-        self.process = subprocess.Popen([str(harness.LTTLE), "--socket", str(server.host.socket), "postgres", *map(str, arguments)],
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = [*DIES_WITH_US, str(harness.LTTLE), "--socket", str(server.host.socket), "postgres", *map(str, arguments)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         assert line.startswith("127.0.0.1:"), self.process.communicate()[1]
         self.port = int(line.split(":")[1])
@@ -396,6 +400,66 @@ def test_inspect_into_a_file(server, tmp_path):
     assert os.listdir(tmp_path) == ["shop.md"]
 
 
+# ---- a PostgreSQL elsewhere ----
+
+OLDER = Path("/usr/lib/postgresql/15/bin")
+
+
+@pytest.fixture
+def older_server():
+    """The URL of a plain PostgreSQL 15, nobody's machine, with the awkward database in it."""
+    data = Path(tempfile.mkdtemp(prefix="lttle-older-", dir="/tmp"))
+    shutil.chown(data, "postgres", "postgres")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    subprocess.run(["runuser", "-u", "postgres", "--", OLDER / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--no-sync"],
+                   check=True, capture_output=True, cwd="/")
+    with (data / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*DIES_WITH_US, "--reuid", "postgres", "--regid", "postgres", "--clear-groups", OLDER / "postgres", "-D", data,
+             "-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
+    try:
+        def connect(database):
+            assert process.poll() is None, (data / "log").read_text()
+            try:
+                connection = psycopg2.connect(host="127.0.0.1", port=port, user="postgres", dbname=database)
+            except psycopg2.OperationalError:
+                return None
+            connection.autocommit = True
+            return connection
+
+        wait_until("PostgreSQL 15 to start", lambda: connect("postgres"))
+        for database, sql in (("postgres", "CREATE DATABASE inspected"), ("inspected", (INSPECT / "awkward.sql").read_text())):
+            connection = connect(database)
+            rows(connection, sql)
+            connection.close()
+        yield f"postgresql://postgres@127.0.0.1:{port}/inspected"
+    finally:
+        process.send_signal(signal.SIGQUIT)
+        process.wait(timeout=harness.DEADLINE)
+        shutil.rmtree(data)
+
+
+def without_definitions(part):
+    """PostgreSQL 15 writes expressions in other words than 17."""
+    if isinstance(part, list):
+        return [without_definitions(item) for item in part]
+    if isinstance(part, dict):
+        return {key: without_definitions(value) for key, value in part.items() if key != "definition"}
+    return part
+
+
+def test_a_postgresql_elsewhere(server, older_server):
+    health = json.loads(postgres(server, "health", "--url", older_server, "--json").stdout)
+    assert health["version"].startswith("PostgreSQL 15")
+    document = json.loads(postgres(server, "inspect", "--url", older_server, "--json").stdout)
+    assert without_definitions(document) == without_definitions(json.loads((INSPECT / "expected.json").read_text()))
+    stats = json.loads(postgres(server, "stats", "--url", older_server, "--json").stdout)
+    assert stats["activity"] == [] and stats["databases"][0]["database"] == "inspected"
+    assert len(json.loads(postgres(server, "tables", "--url", older_server, "--json").stdout)) > 5
+
+
 # ---- through a jump host ----
 
 SSHD_RUN = Path("/run/sshd")
@@ -424,7 +488,7 @@ class JumpHost:
         self.own_directory = not SSHD_RUN.exists()
         SSHD_RUN.mkdir(mode=0o755, exist_ok=True)
         self.log = open(directory / "sshd.log", "wb")
-        self.process = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", directory / "sshd_config"], stderr=self.log)
+        self.process = subprocess.Popen([*DIES_WITH_US, "/usr/sbin/sshd", "-D", "-e", "-f", directory / "sshd_config"], stderr=self.log)
         wait_until(lambda: f"sshd to listen: {(directory / 'sshd.log').read_text()}", self.listens)
 
     @staticmethod
