@@ -176,6 +176,18 @@ def test_who_owns_things_is_not_dropped_unless_told(cluster):
     assert cluster.run("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'made'") == [(0,)]
 
 
+def test_a_file_without_a_user_who_owns_things_is_refused_by_the_server(cluster):
+    cluster.postgres("user", "add", "shop", "filed")
+    cluster.run("postgres", "CREATE TABLE filed (id int); ALTER TABLE filed OWNER TO filed", dbname="shop")
+    done = cluster.host.cli("deploy", cluster.host.root / "shop.yaml", check=False)
+    assert done.returncode == 1 and 'user "filed" owns 1 thing: in database "shop" table public.filed; ' in done.stderr
+    assert cluster.get()["state"] == "failed" and "filed" in cluster.get()["problem"]
+    # The file knows the user no more, but the server does.
+    cluster.postgres("user", "drop", "shop", "filed", "-y", "--reassign-to", "boss")
+    assert cluster.get()["state"] == "ready"
+    assert cluster.run("boss", "SELECT tableowner FROM pg_tables WHERE tablename = 'filed'") == [("boss",)]
+
+
 def test_a_role_of_somebody_else_is_left_alone(cluster):
     cluster.run("postgres", "CREATE ROLE theirs LOGIN CREATEDB PASSWORD 'theirs'")
     said = cluster.refused("user", "add", "shop", "theirs")
