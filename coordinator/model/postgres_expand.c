@@ -6,21 +6,17 @@
 #include "model/postgres_config.h"
 #include "model/postgres_spec.h"
 
-static size_t
-count_texts(char *const *texts)
+static char **
+copy_texts(const char *const *from)
 {
+	char **texts;
 	size_t count = 0;
 
-	while (texts != NULL && texts[count] != NULL)
+	while (from != NULL && from[count] != NULL)
 		count++;
-	return count;
-}
-
-static char **
-make_texts(const char *const *from, size_t count)
-{
-	char **texts = memory_allocate((count + 1) * sizeof(*texts));
-
+	if (count == 0)
+		return NULL;
+	texts = memory_allocate((count + 1) * sizeof(*texts));
 	for (size_t i = 0; i < count; i++)
 		texts[i] = memory_duplicate(from[i]);
 	return texts;
@@ -47,11 +43,10 @@ fill_environment(const PostgresSpec *spec, AppSpec *app)
 void
 postgres_spec_expand(const PostgresSpec *spec, AppSpec *ret_app)
 {
-	static const char *const command[] = {"postgres", "-c", "config_file=" POSTGRES_CONFIG_FILE};
+	static const char *const command[] = {"postgres", "-c", "config_file=" POSTGRES_CONFIG_FILE, NULL};
 	PostgresSpec copy;
 	AppSpec app;
 	char image[256];
-
 	/* The lists of exposes are the copy's, and become the app's. */
 	postgres_spec_copy(spec, &copy);
 	app = copy.machine;
@@ -60,10 +55,8 @@ postgres_spec_expand(const PostgresSpec *spec, AppSpec *ret_app)
 	app.kind = RESOURCE_APP;
 	text_copy(app.name_space, sizeof(app.name_space), spec->name_space);
 	text_copy(app.name, sizeof(app.name), spec->name);
-	if (spec->tags != NULL)
-		app.tags = make_texts((const char *const *) spec->tags, count_texts(spec->tags));
-	if (spec->init_scripts != NULL)
-		app.init_scripts = make_texts((const char *const *) spec->init_scripts, count_texts(spec->init_scripts));
+	app.tags = copy_texts((const char *const *) spec->tags);
+	app.init_scripts = copy_texts((const char *const *) spec->init_scripts);
 	free(app.image);
 	postgres_spec_image(spec, image);
 	app.image = memory_duplicate(image);
@@ -74,7 +67,7 @@ postgres_spec_expand(const PostgresSpec *spec, AppSpec *ret_app)
 	text_copy(app.volumes[0].name_space, sizeof(app.volumes[0].name_space), spec->name_space);
 	postgres_spec_volume_name(spec, app.volumes[0].name);
 	app.volumes[0].path = memory_duplicate(POSTGRES_DATA_DIRECTORY);
-	app.command = make_texts(command, sizeof(command) / sizeof(command[0]));
+	app.command = copy_texts(command);
 	*ret_app = app;
 }
 

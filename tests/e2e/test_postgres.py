@@ -234,6 +234,28 @@ def test_a_new_coordinator_knows_all_of_it(own_host, shop):
     assert shop.get()["state"] == "ready"
 
 
+def test_init_scripts_run_once_and_one_that_fails_ends_the_deployment(own_host):
+    cluster = Cluster(own_host, "init")
+    directory = own_host.root / "init"
+    directory.mkdir()
+    (directory / "2.sql").write_text("INSERT INTO made VALUES (current_database());\nSELECT 1 / 0;\n")
+    (directory / "1.sql").write_text("CREATE TABLE made (place text);\nGRANT SELECT ON made TO PUBLIC;\n")
+    text = ("postgres:\n  name: init\n  namespace: samples\n  size: tiny\n  storage: 300Mi\n  database: shop\n"
+            "  users: [{name: app}]\n  init-scripts: [./init]\n  mode: {flash: {timeout: 500ms}}\n")
+    try:
+        refused = cluster.deploy(text, check=False)
+        assert refused.returncode == 1 and "2.sql:2" in refused.stderr and "division by zero" in refused.stderr
+        assert cluster.get()["state"] == "failed"
+        (directory / "2.sql").write_text("INSERT INTO made VALUES (current_database());\n")
+        cluster.deploy(text)
+        assert cluster.query("SELECT place FROM made") == [("shop",)]
+        (directory / "2.sql").write_text("INSERT INTO made VALUES ('twice');\n")
+        own_host.cli("machine", "restart", "--ns", NS, "init")
+        assert cluster.query("SELECT place FROM made") == [("shop",)]
+    finally:
+        cluster.cli("delete", "-y", "--volumes")
+
+
 def test_commands_make_edit_and_delete_one(own_host):
     cluster = Cluster(own_host, "quick", "default")
     try:

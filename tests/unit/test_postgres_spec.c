@@ -238,6 +238,49 @@ test_json_and_back(void **state)
 	resource_set_clear(&set);
 }
 
+static void
+test_what_it_becomes(void **state)
+{
+	ResourceSet set =
+		parse_good(CLUSTER "  namespace: n\n  tags: [t]\n  size: medium\n  database: shop\n"
+						   "  init-scripts: [/i/a.sql, /i/b]\n  mode: regular\n  restart-policy: never\n");
+	const PostgresSpec *spec = &set.resources[0].postgres;
+	VolumeSpec volume;
+	AppSpec app;
+
+	(void) state;
+	postgres_spec_expand(spec, &app);
+	assert_int_equal(app.kind, RESOURCE_APP);
+	assert_string_equal(app.name_space, "n");
+	assert_string_equal(app.name, "c");
+	assert_string_equal(app.tags[0], "t");
+	assert_string_equal(app.image, "ghcr.io/lttle-cloud/postgres:17-flash");
+	assert_int_equal(app.cpus, 2);
+	assert_int_equal(app.memory_mib, 2048);
+	assert_int_equal(app.mode, MODE_REGULAR);
+	assert_int_equal(app.restart_policy, RESTART_NEVER);
+	assert_string_equal(app.init_scripts[0], "/i/a.sql");
+	assert_string_equal(app.init_scripts[1], "/i/b");
+	assert_null(app.init_scripts[2]);
+	assert_string_equal(app.volumes[0].name, "c-data");
+	assert_string_equal(app.command[2], "config_file=/run/lttle/postgresql.conf");
+	assert_null(app.command[3]);
+	assert_string_equal(app.environment[1].name, "POSTGRES_DB");
+	assert_string_equal(app.environment[1].value, "shop");
+	assert_int_equal(app.exposes[0].port, 5432);
+	assert_true(postgres_spec_expand_volume(spec, &volume));
+	assert_int_equal(volume.size_bytes, UINT64_C(20) << 30);
+	app_spec_clear(&app);
+	resource_set_clear(&set);
+	/* One with a volume of its own makes none. */
+	set = parse_good(CLUSTER "  volume: mine\n");
+	postgres_spec_expand(&set.resources[0].postgres, &app);
+	assert_string_equal(app.volumes[0].name, "mine");
+	assert_false(postgres_spec_expand_volume(&set.resources[0].postgres, &volume));
+	app_spec_clear(&app);
+	resource_set_clear(&set);
+}
+
 int
 main(void)
 {
@@ -249,6 +292,7 @@ main(void)
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_json_and_back),
 		cmocka_unit_test(test_removed_by_version),
+		cmocka_unit_test(test_what_it_becomes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
