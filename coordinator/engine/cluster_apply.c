@@ -94,12 +94,12 @@ wait_unlink(ClusterWait *wait)
 	*place = wait->next;
 }
 
+/* It is in the list no more. */
 static void
 wait_finish(ClusterWait *wait, int result, const Error *err)
 {
 	json_t *body = result == 0 ? cluster_to_json(wait->cluster) : NULL;
 
-	wait_unlink(wait);
 	wait->done(wait->context, result, body, err);
 	json_decref(body);
 	event_free(wait->timer);
@@ -117,6 +117,7 @@ wait_timed_out(evutil_socket_t fd, short what, void *context)
 	(void) what;
 	error_set(&error, -ETIMEDOUT, "postgres %s/%s: waited long enough; it is %s", spec->name_space, spec->name,
 			  cluster_state_name(wait->cluster));
+	wait_unlink(wait);
 	wait_finish(wait, -ETIMEDOUT, &error);
 }
 
@@ -127,6 +128,7 @@ cluster_settle_waits(EngineCluster *cluster, bool gone)
 
 	while (cluster->waits != NULL && (gone || cluster->state == CLUSTER_READY || cluster->state == CLUSTER_FAILED))
 	{
+		ClusterWait *wait = cluster->waits;
 		Error error = {0};
 		int result = 0;
 
@@ -134,7 +136,8 @@ cluster_settle_waits(EngineCluster *cluster, bool gone)
 			result = error_set(&error, -ENOENT, "postgres %s/%s: is gone", spec->name_space, spec->name);
 		else if (cluster->state == CLUSTER_FAILED)
 			result = error_set(&error, -EIO, "postgres %s/%s: %s", spec->name_space, spec->name, cluster->problem);
-		wait_finish(cluster->waits, result, &error);
+		cluster->waits = wait->next;
+		wait_finish(wait, result, &error);
 	}
 }
 
