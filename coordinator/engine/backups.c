@@ -163,11 +163,11 @@ find_client(char path[PATH_MAX])
 	slash = strrchr(path, '/');
 	if (slash != NULL && (size_t) (slash - path) + sizeof("/lttle") <= PATH_MAX)
 	{
-		strcpy(slash, "/lttle");
+		text_copy(slash, sizeof("/lttle"), "/lttle");
 		if (access(path, X_OK) == 0)
 			return;
 	}
-	strcpy(path, "lttle");
+	text_copy(path, PATH_MAX, "lttle");
 }
 
 /* Enough for every option below. */

@@ -236,9 +236,8 @@ typedef struct AppSpec
 	size_t volume_count;
 	Expose *exposes; /* in the file's order */
 	size_t expose_count;
-	char **command; /* NULL-terminated; NULL: the image's */
-	char *
-		*init_scripts; /* files and directories of the host, absolute once resource_files_parse knows the file's own */
+	char **command;		 /* NULL-terminated; NULL: the image's */
+	char **init_scripts; /* files and directories of the host; absolute, where the file's own directory is known */
 } AppSpec;
 
 /* What a user of a cluster may do in a database. */
