@@ -69,6 +69,8 @@ check_app(const AppSpec *app)
 	FUZZ_CHECK(name_check(app->name_space) == NULL);
 	for (size_t i = 0; i < app->volume_count; i++)
 		FUZZ_CHECK(app->volumes[i].path[0] == '/');
+	for (size_t i = 0; i < app->secret_count; i++)
+		FUZZ_CHECK(app->secrets[i].path[0] == '/' && secret_name_check(app->secrets[i].name) == NULL);
 	FUZZ_CHECK(app_spec_from_json(app->kind, json, &again, NULL) == 0);
 	app_spec_copy(&again, &copy);
 	app_spec_compare(app, &copy, &changes);
@@ -76,6 +78,26 @@ check_app(const AppSpec *app)
 	spec_changes_clear(&changes);
 	app_spec_clear(&copy);
 	app_spec_clear(&again);
+	json_decref(json);
+}
+
+static void
+check_postgres(const PostgresSpec *postgres)
+{
+	json_t *json = postgres_spec_to_json(postgres);
+	SpecChanges changes = {0};
+	PostgresSpec again = {0};
+	PostgresSpec copy = {0};
+
+	FUZZ_CHECK(name_check(postgres->name) == NULL);
+	FUZZ_CHECK(name_check(postgres->name_space) == NULL);
+	FUZZ_CHECK(postgres_spec_from_json(json, &again, NULL) == 0);
+	postgres_spec_copy(&again, &copy);
+	postgres_spec_compare(postgres, &copy, &changes);
+	FUZZ_CHECK(changes.count == 0);
+	spec_changes_clear(&changes);
+	postgres_spec_clear(&copy);
+	postgres_spec_clear(&again);
 	json_decref(json);
 }
 
@@ -130,6 +152,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 				check_volume(&set.resources[i].volume);
 			else if (set.resources[i].kind == RESOURCE_SERVICE)
 				check_service(&set.resources[i].service);
+			else if (set.resources[i].kind == RESOURCE_POSTGRES)
+				check_postgres(&set.resources[i].postgres);
 			else
 			{
 				check_app(&set.resources[i].app);
