@@ -201,30 +201,34 @@ look_new(EngineCluster *cluster, char *file, EngineDone done, void *context)
 
 /* ---- what others call ---- */
 
+static int
+begin_check(EngineCluster *cluster, EngineDone done, void *context, Error *err)
+{
+	const Machine *machine = cluster_machine(cluster);
+	ClusterLook *look;
+	int result;
+
+	if (machine == NULL || !cluster_can_be_reached(machine))
+		return error_set(err, -EBUSY, "postgres %s/%s: cannot be reached: it is %s", cluster->spec.name_space,
+						 cluster->spec.name, machine == NULL ? "gone" : phase_name(machine->phase));
+	look = look_new(cluster, NULL, done, context);
+	postgres_spec_copy(&cluster->spec, &look->wanted);
+	result = start_look(look, machine, err);
+	if (result < 0)
+		look_free(look);
+	return result;
+}
+
 void
 engine_check_cluster(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
 {
 	EngineCluster *cluster = engine_find_cluster(engine, name_space, name);
-	const Machine *machine = cluster == NULL ? NULL : cluster_machine(cluster);
-	ClusterLook *look;
 	Error error = {0};
+	int result = cluster == NULL ? error_set(&error, -ENOENT, "postgres %s/%s: not found", name_space, name)
+								 : begin_check(cluster, done, context, &error);
 
-	if (cluster == NULL)
-		error_set(&error, -ENOENT, "postgres %s/%s: not found", name_space, name);
-	else if (machine == NULL || !cluster_can_be_reached(machine))
-		error_set(&error, -EBUSY, "postgres %s/%s: cannot be reached: it is %s", name_space, name,
-				  machine == NULL ? "gone" : phase_name(machine->phase));
-	if (error.code < 0)
-	{
-		done(context, error.code, NULL, &error);
-		return;
-	}
-	look = look_new(cluster, NULL, done, context);
-	postgres_spec_copy(&cluster->spec, &look->wanted);
-	if (start_look(look, machine, &error) == 0)
-		return;
-	done(context, error.code, NULL, &error);
-	look_free(look);
+	if (result < 0)
+		done(context, result, NULL, &error);
 }
 
 /* What a file that a deployment would take says, with its defaults. */
@@ -266,37 +270,46 @@ prepare(const EngineCluster *cluster, const ClusterChange *change, char **ret_fi
 	return result;
 }
 
+/* Takes file and wanted. -EINPROGRESS: done is called later. */
+static int
+begin_change(EngineCluster *cluster, const ClusterChange *change, char *file, const PostgresSpec *wanted,
+			 EngineDone done, void *context, json_t **ret_body, Error *err)
+{
+	const Machine *machine = cluster_machine(cluster);
+	ClusterLook *look = look_new(cluster, file, done, context);
+	int result;
+
+	look->wanted = *wanted;
+	look->options = change->options;
+	if (machine != NULL && cluster_can_be_reached(machine))
+	{
+		result = start_look(look, machine, err);
+		if (result == 0)
+			return -EINPROGRESS;
+	}
+	else
+		result = go_on(look, ret_body, err);
+	look_free(look);
+	return result;
+}
+
 void
 engine_change_cluster(Engine *engine, const ClusterChange *change, EngineDone done, void *context)
 {
 	EngineCluster *cluster = engine_find_cluster(engine, change->name_space, change->name);
-	const Machine *machine = cluster == NULL ? NULL : cluster_machine(cluster);
-	ClusterLook *look;
 	PostgresSpec wanted = {0};
 	json_t *body = NULL;
 	char *file = NULL;
 	Error error = {0};
-	int result = cluster == NULL
-					 ? error_set(&error, -ENOENT, "postgres %s/%s: not found", change->name_space, change->name)
-					 : prepare(cluster, change, &file, &wanted, &error);
+	int result;
 
-	if (result < 0)
-	{
-		done(context, result, NULL, &error);
-		return;
-	}
-	look = look_new(cluster, file, done, context);
-	look->wanted = wanted;
-	look->options = change->options;
-	if (machine != NULL && cluster_can_be_reached(machine))
-	{
-		result = start_look(look, machine, &error);
-		if (result == 0)
-			return;
-	}
+	if (cluster == NULL)
+		result = error_set(&error, -ENOENT, "postgres %s/%s: not found", change->name_space, change->name);
 	else
-		result = go_on(look, &body, &error);
-	done(context, result, body, &error);
+		result = prepare(cluster, change, &file, &wanted, &error);
+	if (result == 0)
+		result = begin_change(cluster, change, file, &wanted, done, context, &body, &error);
+	if (result != -EINPROGRESS)
+		done(context, result, body, &error);
 	json_decref(body);
-	look_free(look);
 }

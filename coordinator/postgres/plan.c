@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "postgres/plan_private.h"
 
 void
@@ -146,6 +147,27 @@ planner_owner(const Planner *planner, const char *database)
 																			  : planner->superuser;
 }
 
+static bool
+can_be_one(const PlanStep *first, const PlanStep *second)
+{
+	return first->transaction && second->transaction &&
+		   (first->database == NULL || second->database == NULL || strcmp(first->database, second->database) == 0);
+}
+
+/* Moves the second's statements behind the first's, and its database where that has none. */
+static void
+step_append(PlanStep *first, PlanStep *second)
+{
+	first->statements =
+		memory_grow(first->statements, &first->capacity, first->count + second->count, sizeof(*first->statements));
+	memcpy(first->statements + first->count, second->statements, second->count * sizeof(*second->statements));
+	first->count += second->count;
+	second->count = 0;
+	if (first->database == NULL)
+		first->database = steal_pointer(&second->database);
+	step_clear(second);
+}
+
 /* Steps that follow each other and can be one transaction are one: all that happens in a single database, and the roles
  * with it. */
 static void
@@ -155,30 +177,14 @@ merge_steps(Plan *plan)
 
 	for (size_t i = 0; i < plan->count; i++)
 	{
-		PlanStep *step = &plan->steps[i], *last = kept > 0 ? &plan->steps[kept - 1] : NULL;
+		PlanStep step = plan->steps[i];
 
-		if (step->count == 0)
-		{
-			step_clear(step);
-			continue;
-		}
-		if (last == NULL || !last->transaction || !step->transaction ||
-			(last->database != NULL && step->database != NULL && strcmp(last->database, step->database) != 0))
-		{
-			plan->steps[kept++] = *step;
-			continue;
-		}
-		last->statements =
-			memory_grow(last->statements, &last->capacity, last->count + step->count, sizeof(*last->statements));
-		memcpy(last->statements + last->count, step->statements, step->count * sizeof(*step->statements));
-		last->count += step->count;
-		if (last->database == NULL)
-		{
-			last->database = step->database;
-			step->database = NULL;
-		}
-		step->count = 0;
-		step_clear(step);
+		if (step.count == 0)
+			step_clear(&step);
+		else if (kept > 0 && can_be_one(&plan->steps[kept - 1], &step))
+			step_append(&plan->steps[kept - 1], &step);
+		else
+			plan->steps[kept++] = step;
 	}
 	plan->count = kept;
 }

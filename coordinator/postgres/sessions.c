@@ -26,7 +26,7 @@ sessions_get(Sessions *sessions, const char *database, PostgresConnection **ret_
 	if (result < 0)
 		return result;
 	sessions->connections =
-		memory_grow(sessions->connections, &sessions->capacity, sessions->count + 1, sizeof(*sessions->connections));
+		memory_grow(sessions->connections, &sessions->capacity, sessions->count + 1, sizeof(void *));
 	sessions->connections[sessions->count++] = opened;
 	*ret_connection = opened;
 	return 0;
