@@ -20,6 +20,9 @@ CACHE = Path(os.environ.get("LTTLE_CACHE") or Path(os.environ.get("XDG_CACHE_HOM
 @pytest.fixture(scope="module")
 def server(own_host):
     server = harness.Database(own_host, "shop")
+    # A session that is still in a transaction would hold the server awake for a minute, as long as a test may wait.
+    server.query("ALTER SYSTEM SET lttle_pg.transaction_hold = '200ms'")
+    server.query("SELECT pg_reload_conf()")
     yield server
     server.delete()
 
