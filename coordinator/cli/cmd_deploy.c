@@ -86,8 +86,12 @@ deploy_finish(const CliInvocation *invocation, json_t *answer, uint64_t timeout_
 
 	if (!cli_has(invocation, OPTION_NO_WAIT))
 		code = deploy_watch(invocation, results, timeout_ms);
-	if (!cli_has(invocation, OPTION_NO_WAIT) && code == EXIT_CODE_OK)
-		code = deploy_watch_clusters(invocation, results, timeout_ms);
+	if (!cli_has(invocation, OPTION_NO_WAIT) && code != EXIT_CODE_NO_COORDINATOR)
+	{
+		int clusters = deploy_watch_clusters(invocation, results, timeout_ms);
+
+		code = code != EXIT_CODE_OK ? code : clusters;
+	}
 	if (code == EXIT_CODE_NO_COORDINATOR)
 		return code;
 	if (cli_has(invocation, OPTION_JSON))

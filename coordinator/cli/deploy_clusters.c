@@ -42,6 +42,23 @@ wait_for(const CliInvocation *invocation, json_t *result, uint64_t timeout_ms)
 	return code;
 }
 
+/* A cluster's app has its name. */
+static bool
+app_has_failed(const json_t *results, const json_t *cluster)
+{
+	const json_t *result;
+	size_t index;
+
+	json_array_foreach((json_t *) results, index, result)
+	{
+		if (strcmp(member_text(result, "kind"), "app") == 0 && member_is_set(result, "error") &&
+			strcmp(member_text(result, "namespace"), member_text(cluster, "namespace")) == 0 &&
+			strcmp(member_text(result, "name"), member_text(cluster, "name")) == 0)
+			return true;
+	}
+	return false;
+}
+
 int
 deploy_watch_clusters(const CliInvocation *invocation, json_t *results, uint64_t timeout_ms)
 {
@@ -55,6 +72,12 @@ deploy_watch_clusters(const CliInvocation *invocation, json_t *results, uint64_t
 
 		if (strcmp(member_text(result, "kind"), "postgres") != 0)
 			continue;
+		if (app_has_failed(results, result))
+		{
+			json_object_set_new(result, "error", json_string("its server is not ready"));
+			code = EXIT_CODE_FAILURE;
+			continue;
+		}
 		one = wait_for(invocation, result, timeout_ms);
 		code = one != EXIT_CODE_OK ? one : code;
 	}

@@ -375,6 +375,10 @@ CLUSTER = """postgres:
 def test_a_cluster_with_scripts_is_backed_up(host, tmp_path):
     path = tmp_path / "cluster.yaml"
     path.write_text(CLUSTER.format(namespace=NAMESPACE))
+    scripts_of(tmp_path / "init", **{"1_sql": "CREATE TABLE made (what text);\nINSERT INTO nowhere VALUES (1);"})
+    failed = host.cli("deploy", "--timeout", "4m", path, check=False)
+    assert failed.returncode == 1 and "1.sql:2: ERROR:  relation \"nowhere\" does not exist" in failed.stderr
+    assert f"postgres {NAMESPACE}/cluster: its server is not ready" in failed.stderr and "postgres:" not in failed.stdout
     scripts_of(tmp_path / "init", **{"1_sql": "CREATE TABLE made (what text);\nINSERT INTO made SELECT current_database();"})
     host.cli("deploy", "--timeout", "4m", path)
     program = ("psql", "-U", "postgres", "-d", "shop", "-At", "-c")
