@@ -11,8 +11,9 @@
 int
 run_namespace_list(const CliInvocation *invocation)
 {
-	static const char *const headers[] = {"NAME", "APPS", "MACHINES", "SERVICES", "VOLUMES", "SECRETS", "VALUES"};
-	static const char *const counts[] = {"apps", "machines", "services", "volumes", "secrets", "values"};
+	static const char *const headers[] = {"NAME",	  "CLUSTERS", "APPS",	 "MACHINES",
+										  "SERVICES", "VOLUMES",  "SECRETS", "VALUES"};
+	static const char *const counts[] = {"clusters", "apps", "machines", "services", "volumes", "secrets", "values"};
 	const json_t *name_space;
 	json_t *namespaces;
 	size_t index;
@@ -27,7 +28,7 @@ run_namespace_list(const CliInvocation *invocation)
 		json_decref(namespaces);
 		return EXIT_CODE_OK;
 	}
-	table_begin(&table, 7, headers);
+	table_begin(&table, 8, headers);
 	json_array_foreach(namespaces, index, name_space)
 	{
 		table_add(&table, "%s", member_text(name_space, "name"));
@@ -47,8 +48,8 @@ append_counts(Text *text, const json_t *counts)
 	{
 		const char *key;
 		const char *one;
-	} kinds[] = {{"apps", "app"},		{"machines", "machine"}, {"services", "service"},
-				 {"volumes", "volume"}, {"secrets", "secret"},	 {"values", "value"}};
+	} kinds[] = {{"clusters", "cluster"}, {"apps", "app"},		 {"machines", "machine"}, {"services", "service"},
+				 {"volumes", "volume"},	  {"secrets", "secret"}, {"values", "value"}};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 	{
@@ -70,9 +71,9 @@ run_namespace_delete(const CliInvocation *invocation)
 	_cleanup_text_ Text target = {0};
 	_cleanup_text_ Text counts = {0};
 	json_t *answer;
-	int code =
-		confirm(invocation, "Stop and delete all apps, machines, services, secrets and values of namespace '%s'%s?",
-				name, volumes ? ", and its volumes, with their data" : "");
+	int code = confirm(
+		invocation, "Stop and delete all clusters, apps, machines, services, secrets and values of namespace '%s'%s?",
+		name, volumes ? ", and its volumes, with their data" : "");
 
 	if (code != EXIT_CODE_OK)
 		return code;

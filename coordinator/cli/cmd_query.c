@@ -16,11 +16,8 @@ static const struct
 {
 	const char *kind;
 	const char *target;
-} kinds[] = {{"app", "/v1/apps"},
-			 {"machine", "/v1/machines"},
-			 {"service", "/v1/services"},
-			 {"volume", "/v1/volumes"},
-			 {"image", "/v1/images"}};
+} kinds[] = {{"postgres", "/v1/postgres"}, {"app", "/v1/apps"},		  {"machine", "/v1/machines"},
+			 {"service", "/v1/services"},  {"volume", "/v1/volumes"}, {"image", "/v1/images"}};
 #define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
 
 static const char *const keys[] = {"kind", "namespace", "name", "tag", "phase"};

@@ -253,9 +253,9 @@ const CliCommand cli_commands[] = {
 	 "may see is there: schemas that it may use, tables that it may read. The same database gives the same page."},
 
 	{NULL, "query", NULL, "[KEY=VALUE…]", 0, 32, false, JSON,
-	 "kind= kind=app kind=machine kind=service kind=volume kind=image namespace= name= tag= phase=", run_query,
+	 "kind= kind=postgres kind=app kind=machine kind=service kind=volume kind=image namespace= name= tag= phase=", run_query,
 	 "List resources of all kinds, filtered",
-	 "KEY is kind (app, machine, service, volume or image), namespace, name, tag or phase; VALUE may have the wildcards *, ?\n"
+	 "KEY is kind (postgres, app, machine, service, volume or image), namespace, name, tag or phase; VALUE may have the wildcards *, ?\n"
 	 "and […]. Several values of one key mean any of them, several keys mean all of them:\n"
 	 "lttle query kind=machine phase=ready phase=booting name='web-*'"},
 	{NULL, "drain", NULL, "", 0, 0, false, JSON | OPTION_BIT(OPTION_TIMEOUT), NULL, run_drain,

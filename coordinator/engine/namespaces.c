@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "engine/clusters.h"
 #include "engine/engine_private.h"
 #include "engine/secrets.h"
 #include "store/store_secrets.h"
@@ -20,8 +21,8 @@ count_in(json_t *namespaces, const char *name_space, const char *kind)
 
 	if (entry == NULL)
 	{
-		entry = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "name", name_space, "apps", 0, "machines", 0,
-						  "services", 0, "volumes", 0, "secrets", 0, "values", 0);
+		entry = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "name", name_space, "clusters", 0, "apps", 0,
+						  "machines", 0, "services", 0, "volumes", 0, "secrets", 0, "values", 0);
 		json_object_set_new(namespaces, name_space, entry);
 	}
 	json_object_set_new(entry, kind, json_integer(json_integer_value(json_object_get(entry, kind)) + 1));
@@ -40,6 +41,8 @@ engine_count_namespaces(const Engine *engine)
 	json_t *namespaces = json_object();
 	Error error;
 
+	for (const EngineCluster *cluster = engine->clusters; cluster != NULL; cluster = cluster->next)
+		count_in(namespaces, cluster->spec.name_space, "clusters");
 	for (const Machine *machine = engine->machines; machine != NULL; machine = machine->next)
 	{
 		count_in(namespaces, machine->spec.name_space, "machines");
@@ -207,10 +210,15 @@ namespace_delete_services(NamespaceDelete *deletion)
 static void
 namespace_delete_machines(NamespaceDelete *deletion)
 {
+	json_int_t clusters = 0;
 	json_int_t apps = 0;
 	json_int_t machines = 0;
 	Machine *next;
 
+	/* Each goes with its machine. */
+	for (const EngineCluster *cluster = deletion->engine->clusters; cluster != NULL; cluster = cluster->next)
+		clusters += strcmp(cluster->spec.name_space, deletion->name) == 0;
+	json_object_set_new(deletion->counts, "clusters", json_integer(clusters));
 	for (Machine *machine = deletion->engine->machines; machine != NULL; machine = next)
 	{
 		next = machine->next;

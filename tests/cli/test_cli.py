@@ -133,9 +133,9 @@ def test_events_are_followed(start):
 
 def test_namespaces(coordinator):
     ends(coordinator.cli("namespace", "list"), OK,
-         "NAME      APPS   MACHINES   SERVICES   VOLUMES   SECRETS   VALUES\n"
-         "other     1      1          0          0         0         0\n"
-         "samples   1      4          1          1         2         0\n")
+         "NAME      CLUSTERS   APPS   MACHINES   SERVICES   VOLUMES   SECRETS   VALUES\n"
+         "other     0          1      1          0          0         0         0\n"
+         "samples   0          1      4          1          1         2         0\n")
     assert [found["name"] for found in json.loads(coordinator.cli("namespace", "ls", "--json").stdout)] == ["other", "samples"]
     ends(coordinator.cli("namespace", "delete", "samples"), USAGE,
          err="lttle: there is no terminal to ask on; -y goes on without asking\n")
@@ -146,7 +146,7 @@ def test_namespaces(coordinator):
     assert coordinator.cli("namespace", "delete", "busy", "-y").returncode == REFUSED
     coordinator.expect_all(["delete namespace samples", "delete namespace samples and volumes", "delete namespace busy"])
     session = Terminal(coordinator, "namespace", "delete", "samples", "--volumes")
-    session.expect(b"Stop and delete all apps, machines, services, secrets and values of namespace 'samples', and its volumes, with their data? [y/N] ")
+    session.expect(b"Stop and delete all clusters, apps, machines, services, secrets and values of namespace 'samples', and its volumes, with their data? [y/N] ")
     session.type(b"n\n")
     assert session.end() == FAILURE
 

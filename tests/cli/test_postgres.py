@@ -51,6 +51,9 @@ def test_list_and_get(coordinator):
          "default     shop   17        suspended   ready   10.88.0.9:5432   postgres   app\n")
     got = coordinator.cli("postgres", "get", "shop").stdout.decode()
     assert "users: app: owner in postgres\n" in got and "state: ready\n" in got
+    ends(coordinator.cli("query", "kind=postgres"), OK,
+         "KIND       NAMESPACE   NAME   PHASE       TAGS\n"
+         "postgres   default     shop   suspended   -\n")
 
 
 def editor(tmp_path, script):

@@ -325,7 +325,7 @@ def test_a_namespace_is_deleted_with_all_that_is_in_it(clean):
     assert deploy(clean, "---\n".join(parts)).returncode == 0
     clean.cli("secrets", "set", "token", "--ns", "going", input="x")
     clean.cli("values", "set", "place", "here", "--ns", "going")
-    assert {"name": "going", "apps": 2, "machines": 2, "services": 0, "volumes": 1, "secrets": 1, "values": 1} in clean.json("namespace", "list")
+    assert {"name": "going", "clusters": 0, "apps": 2, "machines": 2, "services": 0, "volumes": 1, "secrets": 1, "values": 1} in clean.json("namespace", "list")
     assert [found["name"] for found in clean.json("query", "kind=app", "phase=ready", "namespace=going")] == ["one", "two"]
 
     done = clean.cli("namespace", "delete", "going", "--yes")

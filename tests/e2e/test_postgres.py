@@ -97,6 +97,8 @@ def test_a_file_becomes_a_cluster(own_host, shop):
     volume = own_host.json("volume", "get", "--ns", NS, "shop-data")
     assert (app["owner"], volume["owner"]) == ("postgres/shop", "postgres/shop")
     assert (app["resources"], volume["size"], app["tags"]) == ({"cpu": 1, "memory": 256}, "300Mi", ["production"])
+    assert {entry["kind"] for entry in own_host.json("query", "name=shop*", "tag=production")} >= {"postgres", "app"}
+    assert [entry["clusters"] for entry in own_host.json("namespace", "list") if entry["name"] == NS] == [1]
     assert shop.query("SELECT current_user, current_database(), current_setting('shared_buffers'),"
                       " current_setting('work_mem'), current_setting('max_wal_size')") == [("app", "shop", "64MB", "8MB", "75MB")]
     owners = dict(shop.query("SELECT datname, datdba::regrole::text FROM pg_database"))

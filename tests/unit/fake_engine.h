@@ -198,9 +198,10 @@ json_t *
 engine_list_namespaces(Engine *engine)
 {
 	(void) engine;
-	return json_pack("[{s:s, s:i, s:i, s:i, s:i, s:i, s:i}, {s:s, s:i, s:i, s:i, s:i, s:i, s:i}]", "name", "other",
-					 "apps", 1, "machines", 1, "services", 0, "volumes", 0, "secrets", 0, "values", 0, "name",
-					 "samples", "apps", 1, "machines", 4, "services", 1, "volumes", 1, "secrets", 2, "values", 0);
+	return json_pack("[{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i}, {s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i}]", "name",
+					 "other", "clusters", 0, "apps", 1, "machines", 1, "services", 0, "volumes", 0, "secrets", 0,
+					 "values", 0, "name", "samples", "clusters", 0, "apps", 1, "machines", 4, "services", 1, "volumes",
+					 1, "secrets", 2, "values", 0);
 }
 
 json_t *
@@ -434,8 +435,8 @@ engine_delete_namespace(Engine *engine, const char *name, bool volumes, EngineDo
 {
 	say(volumes ? "delete namespace %s and volumes" : "delete namespace %s", name);
 	answer_later(engine, name,
-				 json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "apps", 1, "machines", 4, "services", 0, "volumes",
-						   volumes ? 1 : 0, "secrets", 2, "values", 0),
+				 json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "clusters", 0, "apps", 1, "machines", 4, "services",
+						   0, "volumes", volumes ? 1 : 0, "secrets", 2, "values", 0),
 				 done, context);
 }
 
