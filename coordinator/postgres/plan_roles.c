@@ -126,7 +126,7 @@ add_user(Planner *planner, PlanStep *step, const Account *account, Error *err)
 	{
 		plan_lines_add(&planner->plan.refusals,
 					   "role \"%s\" is there already, and was not made here: choose another name, or take it over with "
-					   "`lttle postgres user edit --adopt`, which sets its attributes and a new password",
+					   "--adopt (of `lttle postgres user add` and `user edit`), which sets its attributes and a new password",
 					   account->name);
 		return 0;
 	}

@@ -535,7 +535,7 @@ def test_completion(coordinator):
     assert complete(coordinator, "lttle app get --ns samples postgresql ") == set()
     assert complete(coordinator, "lttle completion ") == {"bash"}
     assert complete(coordinator, "lttle namespace delete ") == {"other", "samples"}
-    assert complete(coordinator, "lttle query ki") == {"kind=", *(f"kind={k}" for k in ("app", "machine", "service", "volume", "image"))}
+    assert complete(coordinator, "lttle query ki") == {"kind=", *(f"kind={k}" for k in ("postgres", "app", "machine", "service", "volume", "image"))}
 
 
 # ---- logs ----
