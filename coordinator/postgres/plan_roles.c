@@ -124,10 +124,11 @@ add_user(Planner *planner, PlanStep *step, const Account *account, Error *err)
 	}
 	if (role != NULL && made == NULL && !role->ours && !planner->request->adopt)
 	{
-		plan_lines_add(&planner->plan.refusals,
-					   "role \"%s\" is there already, and was not made here: choose another name, or take it over with "
-					   "--adopt (of `lttle postgres user add` and `user edit`), which sets its attributes and a new password",
-					   account->name);
+		plan_lines_add(
+			&planner->plan.refusals,
+			"role \"%s\" is there already, and was not made here: choose another name, or take it over with "
+			"--adopt (of `lttle postgres user add` and `user edit`), which sets its attributes and a new password",
+			account->name);
 		return 0;
 	}
 	if (role != NULL)
