@@ -150,15 +150,22 @@ cleanup_pgconn(PGconn **connection)
 	PQfinish(*connection);
 }
 
-/* libpq's message without its last newline. */
+/* libpq's message, in one line. */
 static int
 complain_of(const PGconn *connection)
 {
 	_cleanup_free_ char *message = memory_duplicate(PQerrorMessage(connection));
+	_cleanup_text_ Text line = {0};
+	char *rest = message;
+	char *part;
 
-	for (size_t length = strlen(message); length > 0 && message[length - 1] == '\n'; length--)
-		message[length - 1] = '\0';
-	output_complain("%s", message);
+	while ((part = strsep(&rest, "\n")) != NULL)
+	{
+		part += strspn(part, " \t");
+		if (*part != '\0')
+			text_printf(&line, "%s%s", line.length > 0 ? "; " : "", part);
+	}
+	output_complain("%s", text_string(&line));
 	return EXIT_CODE_FAILURE;
 }
 

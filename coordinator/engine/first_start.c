@@ -63,7 +63,10 @@ machine_install_init_scripts(const Machine *machine, Error *err)
 	return machine->spec.init_scripts == NULL ? 0 : init_scripts_install(&scripts, err);
 }
 
-/* What was wrong, from the end of the log: "1.sql:2: ERROR:  division by zero"; else what the entrypoint said last. */
+/*
+ * What was wrong, from the end of the log: "1.sql:2: ERROR:  division by zero"; else what the entrypoint said last.
+ * What it says ends a start: the log has those before it, too, and what psql said then is not what was wrong now.
+ */
 static void
 find_script_error(const Machine *machine, char *message, size_t size)
 {
@@ -88,8 +91,12 @@ find_script_error(const Machine *machine, char *message, size_t size)
 			text_copy(message, size, line + strlen(PSQL_PREFIX));
 			of_psql = true;
 		}
-		else if (!of_psql && strncmp(line, "error: ", 7) == 0)
-			text_copy(message, size, line + 7);
+		else if (strncmp(line, "error: ", 7) == 0)
+		{
+			if (!of_psql)
+				text_copy(message, size, line + 7);
+			of_psql = false;
+		}
 	}
 	text_make_printable(message);
 }

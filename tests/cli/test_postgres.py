@@ -56,6 +56,12 @@ def test_list_and_get(coordinator):
          "postgres   default     shop   suspended   -\n")
 
 
+def test_a_server_that_is_not_there(coordinator):
+    done = coordinator.cli("postgres", "tables", "--url", "postgresql://reader:hidden@127.0.0.1:1/shop")
+    ends(done, FAILURE, err='lttle: connection to server at "127.0.0.1", port 1 failed: Connection refused;'
+                            ' Is the server running on that host and accepting TCP/IP connections?\n')
+
+
 def editor(tmp_path, script):
     program = tmp_path / "edit"
     program.write_text(f"#!/bin/sh\n{script}\n")

@@ -91,6 +91,10 @@ def test_a_script_that_fails_ends_the_deployment(host, tmp_path):
     assert "psql:/docker-entrypoint-initdb.d/2-bad.sql.gz:2: ERROR:  division by zero" in done.stderr
     found = host.json("machine", "get", "--ns", NAMESPACE, "fails")
     assert (found["phase"], found["restarts"]) == ("error", 0)
+    # Another error in the same place: it is told, and not the one before it, which is in the log too.
+    (tmp_path / "sql" / "2-bad.sql.gz").write_text("not packed")
+    done = deploy_with(host, tmp_path, "fails", "sql", check=False)
+    assert "its first start has failed: /docker-entrypoint-initdb.d/2-bad.sql.gz failed (exit status" in done.stderr
     # The script is mended, the same file deployed: it begins anew.
     scripts_of(tmp_path / "sql", **{"2-bad_sql_gz": "CREATE TABLE whole ();\n"})
     deploy_with(host, tmp_path, "fails", "sql")
