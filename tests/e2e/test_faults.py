@@ -206,7 +206,8 @@ def test_a_machine_at_its_memory_limit_sleeps_and_comes_back(own_host):
         for _ in range(2):
             assert rows(session, "SELECT count(*), sum(n) FROM mine") == [(180000, 16200090000)]
             assert rows(session, "SELECT count(*), sum(n) FROM theirs") == [(180000, 16200090000)]
-            assert server.get()["memory"]["resident-bytes"] > 0.85 * (256 << 20)
+            # The rest is the kernel's to choose: at the limit it drops cached pages of files, more or fewer of them.
+            assert server.get()["memory"]["resident-bytes"] > 0.75 * (256 << 20)
             server.wait("suspended")
             assert rows(session, "SELECT count(*) FROM mine") == [(180000,)]
             hibernate(server)

@@ -18,7 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define HALF_OPEN_MAX CLIENT_SESSIONS_MAX
+#define HALF_OPEN_NAME "torture half-open"
+#define HALF_OPEN_MAX  CLIENT_SESSIONS_MAX
 
 typedef enum Parting
 {
@@ -68,10 +69,17 @@ drop_silently(Client *client, int fd)
 static void __attribute__((noreturn)) vanish(Client *client, Parting parting, int report_fd)
 {
 	struct linger reset = {.l_onoff = 1};
-	PGconn *session = client_connect(client, client_draw(client, 3) == 0 ? "sslmode=require" : "");
-	int backend = PQbackendPID(session);
-	int fd = PQsocket(session);
+	const char *encryption = client_draw(client, 3) == 0 ? "sslmode=require" : "";
+	char more[100];
+	PGconn *session;
+	int backend;
+	int fd;
 
+	snprintf(more, sizeof(more), "%s%s", encryption,
+			 parting == PARTING_HALF_OPEN ? " application_name='" HALF_OPEN_NAME "'" : "");
+	session = client_connect(client, more);
+	backend = PQbackendPID(session);
+	fd = PQsocket(session);
 	/* Only from a session that is idle: another one would keep the machine awake until the kernel gives the client up.
 	 */
 	if (parting != PARTING_HALF_OPEN)
@@ -93,12 +101,15 @@ static void __attribute__((noreturn)) vanish(Client *client, Parting parting, in
 	_exit(EXIT_SUCCESS);
 }
 
-/* Ends what only the server still believes in, as an administrator would. */
+/*
+ * Ends what only the server still believes in, as an administrator would. A number alone does not tell whose it is: the
+ * backend may have ended by itself, and a restored server gives its number away soon.
+ */
 static void
 end_half_open(Client *client)
 {
 	PGconn *session = client_session(client, 0, "");
-	char sql[250];
+	char sql[300];
 
 	for (int i = 0; i < HALF_OPEN_MAX; i++)
 	{
@@ -106,7 +117,7 @@ end_half_open(Client *client)
 			continue;
 		snprintf(sql, sizeof(sql),
 				 "SELECT count(*) FROM (SELECT pg_terminate_backend(pid, 60000) AS ended FROM pg_stat_activity "
-				 "WHERE pid = %" PRId64 ") AS half WHERE NOT ended",
+				 "WHERE pid = %" PRId64 " AND application_name = '" HALF_OPEN_NAME "') AS half WHERE NOT ended",
 				 client->memory[i]);
 		if (client_number(client, session, sql) != 0)
 			client_fail(client, "the half-open session of backend %" PRId64 " does not end", client->memory[i]);
