@@ -165,6 +165,8 @@ app_print(const json_t *app)
 
 	listing_add(&listing, "name", "%s", member_text(app, "name"));
 	listing_add(&listing, "namespace", "%s", member_text(app, "namespace"));
+	if (member_is_set(app, "owner"))
+		listing_add(&listing, "owner", "%s", member_text(app, "owner"));
 	listing_add(&listing, "mode", "%s", app_mode(app));
 	if (flash != NULL)
 	{

@@ -74,6 +74,8 @@ volume_print(const json_t *volume)
 	volume_append_users(&users, volume);
 	listing_add(&listing, "name", "%s", member_text(volume, "name"));
 	listing_add(&listing, "namespace", "%s", member_text(volume, "namespace"));
+	if (member_is_set(volume, "owner"))
+		listing_add(&listing, "owner", "%s", member_text(volume, "owner"));
 	listing_add(&listing, "mode", "%s", member_text(volume, "mode"));
 	listing_add(&listing, "size", "%s", member_text(volume, "size"));
 	output_format_bytes(member_number(volume, "used-bytes"), text);

@@ -96,6 +96,8 @@ def test_a_file_becomes_a_cluster(own_host, shop):
     app = own_host.json("app", "get", "--ns", NS, "shop")
     volume = own_host.json("volume", "get", "--ns", NS, "shop-data")
     assert (app["owner"], volume["owner"]) == ("postgres/shop", "postgres/shop")
+    for kind, name in (("app", "shop"), ("volume", "shop-data")):
+        assert "owner: postgres/shop\n" in own_host.cli(kind, "get", "--ns", NS, name).stdout
     assert (app["resources"], volume["size"], app["tags"]) == ({"cpu": 1, "memory": 256}, "300Mi", ["production"])
     assert {entry["kind"] for entry in own_host.json("query", "name=shop*", "tag=production")} >= {"postgres", "app"}
     assert [entry["clusters"] for entry in own_host.json("namespace", "list") if entry["name"] == NS] == [1]
