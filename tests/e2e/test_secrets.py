@@ -7,7 +7,8 @@ import harness
 import pytest
 from harness import wait_until
 
-PASSWORD = "first-Pa55word$${{'\"\\ü"
+# Every character that can be printed, and one that takes two bytes.
+PASSWORD = "first-" + "".join(map(chr, range(32, 127))) + "ü"
 ROTATED = "second-Pa55word"
 
 TEXT = harness.YAML.format(
