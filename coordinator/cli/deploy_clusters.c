@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/text.h"
 #include "cli/api.h"
 #include "cli/deploy_watch.h"
@@ -34,7 +35,12 @@ wait_for(const CliInvocation *invocation, json_t *result, uint64_t timeout_ms)
 	else
 	{
 		const char *message = member_text(json_object_get(answer.body, "error"), "message");
+		_cleanup_free_ char *label =
+			memory_printf("postgres %s/%s: ", member_text(result, "namespace"), member_text(result, "name"));
 
+		/* Whoever prints it says whose it is. */
+		if (strncmp(message, label, strlen(label)) == 0)
+			message += strlen(label);
 		json_object_set_new(result, "error", json_string(message[0] != '\0' ? message : "no answer"));
 		code = answer.status == 504 ? EXIT_CODE_TIMED_OUT : EXIT_CODE_FAILURE;
 	}

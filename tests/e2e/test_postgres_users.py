@@ -180,7 +180,7 @@ def test_a_file_without_a_user_who_owns_things_is_refused_by_the_server(cluster)
     cluster.postgres("user", "add", "shop", "filed")
     cluster.run("postgres", "CREATE TABLE filed (id int); ALTER TABLE filed OWNER TO filed", dbname="shop")
     done = cluster.host.cli("deploy", cluster.host.root / "shop.yaml", check=False)
-    assert done.returncode == 1 and 'user "filed" owns 1 thing: in database "shop" table public.filed; ' in done.stderr
+    assert done.returncode == 1 and 'lttle: postgres stores/shop: user "filed" owns 1 thing: in database "shop" table public.filed; ' in done.stderr
     assert cluster.get()["state"] == "failed" and "filed" in cluster.get()["problem"]
     # The file knows the user no more, but the server does.
     cluster.postgres("user", "drop", "shop", "filed", "-y", "--reassign-to", "boss")
