@@ -173,6 +173,8 @@ machine_start_timer(struct event *timer, uint64_t delay_ms)
 {
 	struct timeval delay = {.tv_sec = (time_t) (delay_ms / 1000), .tv_usec = (suseconds_t) (delay_ms % 1000 * 1000)};
 
+	/* From now on, and not from when the loop last looked at the clock: much may have been done since. */
+	event_base_update_cache_time(event_get_base(timer));
 	evtimer_add(timer, &delay);
 }
 

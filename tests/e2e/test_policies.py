@@ -53,7 +53,7 @@ def test_restart_policies(own_host):
                lambda: own_host.cli("machine", "get", "removed", check=False).returncode == 3)
     # What was stopped for good is stopped after the others have come back again and again.
     assert [phase for phase, _ in events_of(own_host, "never")].count("creating") == 1
-    # Each time it takes longer, at least (an event carries the loop's time, which is that of its last look at the clock).
+    # Each time it takes longer, at least (the loop's clock is a coarse one).
     waits, died = [], None
     for phase, time_ms in events_of(own_host, "always"):
         if phase == "restarting":
