@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/loop.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 
 #define ATTACH_ATTEMPTS 50 /* another process may take the free device first */
 #define BLOCK_BYTES		4096
+#define RELEASE_LOOK_MS 10
 
 void
 loop_close(LoopDevice *device)
@@ -117,6 +119,21 @@ loop_is_attached(const char *file_path)
 	struct stat file;
 
 	return stat(file_path, &file) == 0 && find_attached(file_path, &file, &device);
+}
+
+bool
+loop_await_release(const char *file_path, unsigned timeout_ms)
+{
+	unsigned waited_ms = 0;
+
+	while (loop_is_attached(file_path))
+	{
+		if (waited_ms >= timeout_ms)
+			return false;
+		poll(NULL, 0, RELEASE_LOOK_MS); /* nothing tells when it is released */
+		waited_ms += RELEASE_LOOK_MS;
+	}
+	return true;
 }
 
 /* Takes a free device. -EBUSY when somebody else was faster. */

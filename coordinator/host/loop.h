@@ -26,6 +26,12 @@ void loop_close(LoopDevice *device); /* for _cleanup_ */
 /* True when any loop device is attached to this file. */
 bool loop_is_attached(const char *file_path);
 
+/*
+ * Waits until no loop device is attached to this file; false after timeout_ms. The kernel unmounts a file system of a
+ * process that ends in the background, so a device outlives its last process by a moment. For a job's child.
+ */
+bool loop_await_release(const char *file_path, unsigned timeout_ms);
+
 /* True when /dev/loop<number> is attached to this file. */
 bool loop_is_attached_to(unsigned number, const char *file_path);
 

@@ -296,8 +296,11 @@ volume_remove(const HostVolume *volume, Error *err)
 	snprintf(pending, sizeof(pending), "%s.growing", volume->image_path);
 	(void) unlink(pending);
 	snprintf(pending, sizeof(pending), "%s" NEW_SUFFIX, volume->image_path);
-	if ((unlink(volume->image_path) < 0 && errno != ENOENT) || (unlink(pending) < 0 && errno != ENOENT) ||
-		(rmdir(volume->mount_path) < 0 && errno != ENOENT))
+	if ((rmdir(volume->mount_path) < 0 && errno != ENOENT) || (unlink(pending) < 0 && errno != ENOENT))
+		return error_set_errno(err, errno, "volume %s: remove", volume_label(volume));
+	/* One that is still held is removed all the same: its space comes back when whoever holds it lets go. */
+	(void) loop_await_release(volume->image_path, VOLUME_RELEASE_TIMEOUT_MS);
+	if (unlink(volume->image_path) < 0 && errno != ENOENT)
 		return error_set_errno(err, errno, "volume %s: remove", volume_label(volume));
 	return 0;
 }

@@ -30,6 +30,8 @@ typedef struct VolumeUsage
 	bool mounted;
 } VolumeUsage;
 
+#define VOLUME_RELEASE_TIMEOUT_MS 5000 /* the kernel writes what is dirty and lets go of the loop device */
+
 void volume_plan(const HostLayout *layout, const char *name_space, const char *name, HostVolume *ret_volume);
 
 /* Makes the sparse file and the file system (mkfs.ext4). Whole or not at all: written aside, then renamed.
@@ -53,7 +55,10 @@ int volume_mount(const HostVolume *volume, uid_t owner, gid_t group, bool read_o
  * of its own, of which the kernel says nothing here: the caller stops the machine first. For a job's child. */
 int volume_unmount(const HostVolume *volume, Error *err) MUST_CHECK;
 
-/* Unmounts and removes file and mount point. For a job's child. */
+/*
+ * Unmounts and removes file and mount point, also from other mount namespaces. Returns when the kernel has let go of
+ * the file, so that its space is free, or after VOLUME_RELEASE_TIMEOUT_MS. For a job's child.
+ */
 int volume_remove(const HostVolume *volume, Error *err) MUST_CHECK;
 
 int volume_read_usage(const HostVolume *volume, VolumeUsage *ret_usage, Error *err) MUST_CHECK;

@@ -63,8 +63,8 @@ grow_unmounted(const HostVolume *volume, Error *err)
 {
 	int result;
 
-	/* Somebody's copy of the host's mounts may still use it. */
-	if (loop_is_attached(volume->image_path))
+	/* Its machine may have ended just now; somebody's copy of the host's mounts may use it for longer. */
+	if (!loop_await_release(volume->image_path, VOLUME_RELEASE_TIMEOUT_MS))
 		return error_set(err, -EBUSY, "is in use");
 	result = check_file_system(volume->image_path, err);
 	return result < 0 ? result : resize_file_system(volume->image_path, err);

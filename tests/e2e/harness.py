@@ -71,6 +71,20 @@ def subnet(number):
     return f"10.{231 + 2 * slot() + number}.0.0/16"
 
 
+def released_loops(root):
+    """
+    The loop devices below this root, once nobody else keeps one of a removed volume: a device goes with the last mount
+    anywhere, and whoever makes a mount namespace, another session's machine say, has copies of all mounts for a while.
+    """
+    end = time.monotonic() + DEADLINE
+    while True:
+        lines = subprocess.run(["losetup", "-a"], capture_output=True, text=True).stdout.splitlines()
+        found = [line for line in lines if str(root) in line]
+        if not any(line.endswith("(deleted))") for line in found) or time.monotonic() > end:
+            return found
+        time.sleep(0.02)
+
+
 def leftovers(prefix, root):
     """Everything on the host that carries this prefix or lies below this root, a line each."""
     found = []
@@ -94,10 +108,7 @@ def leftovers(prefix, root):
     for record in sorted(Path(root).glob("run/*.pid")):
         if helper_pid(record):
             found.append(f"helper {record.stem} {helper_pid(record)}")
-    for line in subprocess.run(["losetup", "-a"], capture_output=True, text=True).stdout.splitlines():
-        if str(root) in line:
-            found.append(f"loop {line}")
-    return found
+    return found + [f"loop {line}" for line in released_loops(root)]
 
 
 def helper_pid(record):

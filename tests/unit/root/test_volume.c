@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -479,6 +481,44 @@ test_copy_of_the_mounts_is_no_obstacle(void **state)
 	assert_file("held", "x");
 }
 
+/* The kernel lets go of a file system a moment after its last process; here one that still has a file open. */
+static void
+test_remove_returns_when_the_device_is_released(void **state)
+{
+	int ready[2];
+	char byte;
+	char backing_path[64];
+	struct stat status;
+	pid_t holder;
+	Error err = {0};
+
+	(void) state;
+	create_and_mount(32 * MIB);
+	write_file("held", "x");
+	assert_int_equal(stat(volume.data_path, &status), 0);
+	snprintf(backing_path, sizeof(backing_path), "/sys/block/loop%u/loop/backing_file", minor(status.st_dev));
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	holder = fork();
+	if (holder == 0)
+	{
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+			open(volume.data_path, O_RDONLY | O_CLOEXEC) < 0 || write(ready[1], "r", 1) != 1)
+			_exit(1);
+		while (access(volume.mount_path, F_OK) == 0)
+			poll(NULL, 0, 10);
+		poll(NULL, 0, 100); /* long enough for a caller that does not wait to be seen */
+		_exit(0);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	check(volume_remove(&volume, &err), &err);
+	assert_int_equal(access(backing_path, F_OK), -1);
+	assert_int_equal(access(volume.image_path, F_OK), -1);
+	assert_int_equal(waitpid(holder, NULL, 0), holder);
+}
+
 static void
 test_missing_volume(void **state)
 {
@@ -511,6 +551,7 @@ main(void)
 		with_volume(test_foreign_mount_is_refused),
 		with_volume(test_open_file_makes_it_busy),
 		with_volume(test_copy_of_the_mounts_is_no_obstacle),
+		with_volume(test_remove_returns_when_the_device_is_released),
 		with_volume(test_missing_volume),
 	};
 
