@@ -23,7 +23,7 @@ DEADLINE_SECONDS = 20
 @pytest.fixture(scope="session", autouse=True)
 def built():
     subprocess.run(
-        ["make", "--no-print-directory", "-s", "-C", TOP / "coordinator", f"BUILD={BUILD}", LTTLE, FAKE], check=True
+        ["make", "--no-print-directory", "-s", "-C", TOP / "coordinator", f"BUILD={BUILD}", "cli-tests"], check=True
     )
 
 
