@@ -290,6 +290,22 @@ api_call_reply_error(ApiCall *call, int result, const Error *err)
 }
 
 void
+api_call_finish_with(ApiCall *call, int result, json_t *body, const Error *err)
+{
+	if (result < 0)
+		api_call_reply_error(call, result, err);
+	else
+		api_call_reply(call, body);
+	json_decref(body);
+}
+
+void
+api_call_finish(void *context, int result, json_t *body, const Error *err)
+{
+	api_call_finish_with(context, result, body != NULL ? json_incref(body) : json_object(), err);
+}
+
+void
 api_call_on_gone(ApiCall *call, void (*gone)(void *context), void *context)
 {
 	struct bufferevent *connection;

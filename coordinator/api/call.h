@@ -47,6 +47,13 @@ void api_call_reply(ApiCall *call, const struct json_t *body);
 void api_call_reply_error(ApiCall *call, int result, const Error *err);
 /* As before, with a body of {"error": {"code", "message"}} and the members of more (borrowed). */
 void api_call_reply_error_with(ApiCall *call, int result, const Error *err, const struct json_t *more);
+/*
+ * Answers with what the engine came to, in the shape of EngineDone: context is the call, the body is borrowed. A
+ * success without a body is answered by an empty object.
+ */
+void api_call_finish(void *context, int result, struct json_t *body, const Error *err);
+/* As api_call_finish, and takes the body over, which there is on success. */
+void api_call_finish_with(ApiCall *call, int result, struct json_t *body, const Error *err);
 
 /*
  * Calls gone when the client leaves, or the server is freed, before the call was answered. The call is given back

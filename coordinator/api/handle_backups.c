@@ -1,25 +1,14 @@
 /* Handlers of schedules of backups. */
-#include <errno.h>
 #include <jansson.h>
 
 #include "api/call.h"
 #include "api/handlers.h"
 #include "engine/backups.h"
 
-static void
-reply(ApiCall *call, int result, json_t *body, const Error *err)
-{
-	if (result < 0)
-		api_call_reply_error(call, result, err);
-	else
-		api_call_reply(call, body);
-	json_decref(body);
-}
-
 void
 handle_list_backups(ApiCall *call)
 {
-	reply(call, 0, engine_list_backups(api_call_engine(call), api_call_query(call, "namespace")), NULL);
+	api_call_finish_with(call, 0, engine_list_backups(api_call_engine(call), api_call_query(call, "namespace")), NULL);
 }
 
 void
@@ -30,7 +19,7 @@ handle_get_backup(ApiCall *call)
 	int result = engine_show_backup(api_call_engine(call), api_call_parameter(call, "ns"),
 									api_call_parameter(call, "name"), &backup, &error);
 
-	reply(call, result, backup, &error);
+	api_call_finish_with(call, result, backup, &error);
 }
 
 void
@@ -44,7 +33,7 @@ handle_put_backup(ApiCall *call)
 	if (result == 0)
 		result = engine_put_backup(api_call_engine(call), api_call_parameter(call, "ns"),
 								   api_call_parameter(call, "name"), plan, &backup, &error);
-	reply(call, result, backup, &error);
+	api_call_finish_with(call, result, backup, &error);
 	json_decref(plan);
 }
 
@@ -55,5 +44,5 @@ handle_delete_backup(ApiCall *call)
 	int result = engine_remove_backup(api_call_engine(call), api_call_parameter(call, "ns"),
 									  api_call_parameter(call, "name"), &error);
 
-	reply(call, result, json_object(), &error);
+	api_call_finish(call, result, NULL, &error);
 }

@@ -11,31 +11,13 @@
 #define DRAIN_STANDARD_MS 90000
 #define DRAIN_MOST_MS	  (24 * 3600 * UINT64_C(1000))
 
-/* Answers with the engine's body, or with an empty object when it has none. */
-static void
-change_done(void *context, int result, json_t *body, const Error *err)
-{
-	ApiCall *call = context;
-
-	if (result < 0)
-		api_call_reply_error(call, result, err);
-	else if (body != NULL)
-		api_call_reply(call, body);
-	else
-	{
-		json_t *empty = json_object();
-
-		api_call_reply(call, empty);
-		json_decref(empty);
-	}
-}
-
 typedef void (*EngineChange)(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context);
 
 static void
 change_named(ApiCall *call, EngineChange change)
 {
-	change(api_call_engine(call), api_call_parameter(call, "ns"), api_call_parameter(call, "name"), change_done, call);
+	change(api_call_engine(call), api_call_parameter(call, "ns"), api_call_parameter(call, "name"), api_call_finish,
+		   call);
 }
 
 void
@@ -72,7 +54,7 @@ handle_delete_namespace(ApiCall *call)
 	if (result < 0)
 		api_call_reply_error(call, result, &error);
 	else
-		engine_delete_namespace(api_call_engine(call), api_call_parameter(call, "ns"), volumes, change_done, call);
+		engine_delete_namespace(api_call_engine(call), api_call_parameter(call, "ns"), volumes, api_call_finish, call);
 }
 
 void
@@ -109,7 +91,7 @@ handle_drain(ApiCall *call)
 	if (result < 0)
 		api_call_reply_error(call, result, &error);
 	else
-		engine_drain(api_call_engine(call), timeout_ms, change_done, call);
+		engine_drain(api_call_engine(call), timeout_ms, api_call_finish, call);
 }
 
 void
@@ -132,7 +114,7 @@ handle_import_image(ApiCall *call)
 		api_call_reply_error(call, result, &error);
 	}
 	else
-		engine_import_image(api_call_engine(call), name, source, change_done, call);
+		engine_import_image(api_call_engine(call), name, source, api_call_finish, call);
 	json_decref(body);
 }
 
@@ -145,11 +127,11 @@ handle_remove_image(ApiCall *call)
 	if (name == NULL || *name == '\0')
 		api_call_reply_error(call, error_set(&error, -EINVAL, "name: is missing"), &error);
 	else
-		engine_remove_image(api_call_engine(call), name, change_done, call);
+		engine_remove_image(api_call_engine(call), name, api_call_finish, call);
 }
 
 void
 handle_prune_images(ApiCall *call)
 {
-	engine_prune_images(api_call_engine(call), change_done, call);
+	engine_prune_images(api_call_engine(call), api_call_finish, call);
 }

@@ -146,6 +146,5 @@ handle_list_events(ApiCall *call)
 	}
 	events = engine_list_events(api_call_engine(call), api_call_query(call, "namespace"), api_call_query(call, "name"),
 								(unsigned) last);
-	api_call_reply(call, events);
-	json_decref(events);
+	api_call_finish_with(call, 0, events, NULL);
 }

@@ -7,15 +7,6 @@
 #include "api/handlers.h"
 #include "base/text.h"
 
-static void
-reply(void *context, int result, json_t *body, const Error *err)
-{
-	if (result < 0)
-		api_call_reply_error(context, result, err);
-	else
-		api_call_reply(context, body);
-}
-
 static int
 read_name(const ApiCall *call, const char *key, char *ret_name, size_t size, Error *err)
 {
@@ -78,7 +69,7 @@ change(ApiCall *call, ClusterEdit edit, const char *what, bool has_body)
 	if (result < 0)
 		api_call_reply_error(call, result, &error);
 	else
-		engine_change_cluster(api_call_engine(call), &change, reply, call);
+		engine_change_cluster(api_call_engine(call), &change, api_call_finish, call);
 	json_decref(name);
 	json_decref(body);
 }
@@ -130,13 +121,12 @@ handle_rotate_password(ApiCall *call)
 	if (result == 0)
 		result = engine_get_cluster(api_call_engine(call), api_call_parameter(call, "ns"),
 									api_call_parameter(call, "name"), &cluster, &error);
-	reply(call, result, cluster, &error);
-	json_decref(cluster);
+	api_call_finish_with(call, result, cluster, &error);
 }
 
 void
 handle_check_cluster(ApiCall *call)
 {
-	engine_check_cluster(api_call_engine(call), api_call_parameter(call, "ns"), api_call_parameter(call, "name"), reply,
-						 call);
+	engine_check_cluster(api_call_engine(call), api_call_parameter(call, "ns"), api_call_parameter(call, "name"),
+						 api_call_finish, call);
 }

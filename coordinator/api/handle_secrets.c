@@ -9,10 +9,8 @@
 static void
 reply_list(ApiCall *call, SecretKind kind)
 {
-	json_t *secrets = engine_list_secrets(api_call_engine(call), kind, api_call_query(call, "namespace"));
-
-	api_call_reply(call, secrets);
-	json_decref(secrets);
+	api_call_finish_with(call, 0, engine_list_secrets(api_call_engine(call), kind, api_call_query(call, "namespace")),
+						 NULL);
 }
 
 static void
@@ -23,23 +21,7 @@ reply_one(ApiCall *call, SecretKind kind)
 	int result = engine_show_secret(api_call_engine(call), kind, api_call_parameter(call, "ns"),
 									api_call_parameter(call, "name"), &secret, &error);
 
-	if (result < 0)
-		api_call_reply_error(call, result, &error);
-	else
-		api_call_reply(call, secret);
-	json_decref(secret);
-}
-
-static void
-reply_done(ApiCall *call, int result, const Error *err)
-{
-	json_t *empty = json_object();
-
-	if (result < 0)
-		api_call_reply_error(call, result, err);
-	else
-		api_call_reply(call, empty);
-	json_decref(empty);
+	api_call_finish_with(call, result, secret, &error);
 }
 
 static void
@@ -55,7 +37,7 @@ put(ApiCall *call, SecretKind kind)
 	if (result == 0)
 		result = engine_put_secret(api_call_engine(call), kind, api_call_parameter(call, "ns"),
 								   api_call_parameter(call, "name"), NULL, text, &error);
-	reply_done(call, result, &error);
+	api_call_finish(call, result, NULL, &error);
 	json_decref(body);
 }
 
@@ -66,7 +48,7 @@ delete_one(ApiCall *call, SecretKind kind)
 	int result = engine_remove_secret(api_call_engine(call), kind, api_call_parameter(call, "ns"),
 									  api_call_parameter(call, "name"), NULL, &error);
 
-	reply_done(call, result, &error);
+	api_call_finish(call, result, NULL, &error);
 }
 
 void
