@@ -140,36 +140,22 @@ static const Cell enum_cells[] = {{"Value", NULL, "value"}, {0}};
 
 /* ---- the page ---- */
 
+/* Tables, or views: a view's columns have less to say, and it has no keys; a table has no definition. */
 static void
-page_tables(const Page *page, const json_t *tables)
+page_relations(const Page *page, const json_t *relations, const Cell *cells)
 {
-	const json_t *table;
+	const json_t *relation;
 	size_t index;
 
-	json_array_foreach((json_t *) tables, index, table)
+	json_array_foreach((json_t *) relations, index, relation)
 	{
-		page->writer->heading(page->text, 3, member_text(table, "kind"), member_text(table, "name"));
-		page_comment(page, table);
-		page_table(page, json_object_get(table, "columns"), column_cells);
-		page_table(page, json_object_get(table, "keys"), key_cells);
-		page_table(page, json_object_get(table, "indexes"), index_cells);
-	}
-}
-
-static void
-page_views(const Page *page, const json_t *views)
-{
-	const json_t *view;
-	size_t index;
-
-	json_array_foreach((json_t *) views, index, view)
-	{
-		page->writer->heading(page->text, 3, member_text(view, "kind"), member_text(view, "name"));
-		page_comment(page, view);
-		page_table(page, json_object_get(view, "columns"), view_column_cells);
-		page_table(page, json_object_get(view, "indexes"), index_cells);
-		if (text_of(view, "definition") != NULL)
-			page->writer->code(page->text, text_of(view, "definition"));
+		page->writer->heading(page->text, 3, member_text(relation, "kind"), member_text(relation, "name"));
+		page_comment(page, relation);
+		page_table(page, json_object_get(relation, "columns"), cells);
+		page_table(page, json_object_get(relation, "keys"), key_cells);
+		page_table(page, json_object_get(relation, "indexes"), index_cells);
+		if (text_of(relation, "definition") != NULL)
+			page->writer->code(page->text, text_of(relation, "definition"));
 	}
 }
 
@@ -212,8 +198,8 @@ inspect_write_page(const json_t *document, const PageWriter *writer, Text *page_
 
 		writer->heading(page_text, 2, "schema", member_text(schema, "name"));
 		page_comment(&page, schema);
-		page_tables(&page, json_object_get(schema, "tables"));
-		page_views(&page, json_object_get(schema, "views"));
+		page_relations(&page, json_object_get(schema, "tables"), column_cells);
+		page_relations(&page, json_object_get(schema, "views"), view_column_cells);
 		page_enums(&page, json_object_get(schema, "enums"));
 		if (json_array_size(functions) > 0)
 			writer->heading(page_text, 3, "functions", "");
