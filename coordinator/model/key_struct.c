@@ -42,48 +42,134 @@ key_number(const Key *key, const void *source)
 	}
 }
 
-static char *
-copy_text(const char *from)
+/* What is done with each thing that a struct points to: it is made its own, or freed. */
+typedef struct Treatment
 {
-	return from == NULL ? NULL : memory_duplicate(from);
+	void (*text)(char **text);
+	void (*texts)(char ***texts);
+	void (*environment)(EnvironmentVariable **variables, size_t *count);
+	void (*array)(const Key *key, void **array, size_t *count);
+} Treatment;
+
+static void
+keys_treat(const Key *keys, void *target, const Treatment *treatment)
+{
+	for (const Key *key = keys; key->name != NULL; key++)
+	{
+		const Choice *choice;
+		void *field = field_of(target, key->offset);
+		void *count = field_of(target, key->count_offset);
+
+		switch (key->type)
+		{
+			case KEY_MAP:
+			case KEY_OPTIONAL_MAP:
+				keys_treat(key->keys, field_of(target, key->base), treatment);
+				break;
+			case KEY_CHOICE:
+				choice = key_choice(key, target);
+				if (choice != NULL && choice->keys != NULL)
+					keys_treat(choice->keys, field_of(target, key->base), treatment);
+				break;
+			case KEY_MAP_LIST:
+			case KEY_NAMED_MAPS:
+				treatment->array(key, field, count);
+				break;
+			case KEY_ENVIRONMENT:
+				treatment->environment(field, count);
+				break;
+			case KEY_TEXT_LIST:
+				treatment->texts(field);
+				break;
+			case KEY_TEXT:
+			case KEY_IMAGE:
+			case KEY_PATH:
+				treatment->text(field);
+				break;
+			default:
+				break;
+		}
+	}
 }
 
-static char **
-copy_texts(char *const *from)
+/* ---- owning ---- */
+
+static void
+own_text(char **text)
+{
+	if (*text != NULL)
+		*text = memory_duplicate(*text);
+}
+
+static void
+own_texts(char ***texts)
 {
 	size_t count = 0;
 	char **copy;
 
-	if (from == NULL)
-		return NULL;
-	while (from[count] != NULL)
+	if (*texts == NULL)
+		return;
+	while ((*texts)[count] != NULL)
 		count++;
 	copy = memory_allocate((count + 1) * sizeof(*copy));
 	for (size_t i = 0; i < count; i++)
-		copy[i] = memory_duplicate(from[i]);
-	return copy;
+		copy[i] = memory_duplicate((*texts)[i]);
+	*texts = copy;
 }
 
 static void
-own_environment(const Key *key, void *target)
+own_environment(EnvironmentVariable **variables, size_t *count)
 {
-	EnvironmentVariable **variables = field_of(target, key->offset);
-	size_t count = *(size_t *) field_of(target, key->count_offset);
-	EnvironmentVariable *copy = memory_allocate(count * sizeof(*copy));
+	EnvironmentVariable *copy = memory_allocate(*count * sizeof(*copy));
 
-	for (size_t i = 0; i < count; i++)
-		copy[i] = (EnvironmentVariable){.name = copy_text((*variables)[i].name),
-										.value = copy_text((*variables)[i].value),
-										.mark = (*variables)[i].mark};
+	for (size_t i = 0; i < *count; i++)
+	{
+		copy[i] = (*variables)[i];
+		own_text(&copy[i].name);
+		own_text(&copy[i].value);
+	}
 	*variables = copy;
 }
 
 static void
-free_environment(const Key *key, void *target)
+own_array(const Key *key, void **array, size_t *count)
 {
-	EnvironmentVariable **variables = field_of(target, key->offset);
-	size_t *count = field_of(target, key->count_offset);
+	char *copy = memory_allocate(*count * key->bytes);
 
+	if (*count > 0)
+		memcpy(copy, *array, *count * key->bytes);
+	for (size_t i = 0; i < *count; i++)
+		keys_own(key->keys, copy + i * key->bytes);
+	*array = copy;
+}
+
+void
+keys_own(const Key *keys, void *target)
+{
+	static const Treatment owning = {own_text, own_texts, own_environment, own_array};
+
+	keys_treat(keys, target, &owning);
+}
+
+/* ---- freeing ---- */
+
+static void
+free_text(char **text)
+{
+	free(*text);
+	*text = NULL;
+}
+
+static void
+free_texts(char ***texts)
+{
+	memory_free_texts(*texts);
+	*texts = NULL;
+}
+
+static void
+free_environment(EnvironmentVariable **variables, size_t *count)
+{
 	for (size_t i = 0; i < *count; i++)
 	{
 		free((*variables)[i].name);
@@ -95,25 +181,8 @@ free_environment(const Key *key, void *target)
 }
 
 static void
-own_array(const Key *key, void *target)
+free_array(const Key *key, void **array, size_t *count)
 {
-	void **array = field_of(target, key->offset);
-	size_t count = *(size_t *) field_of(target, key->count_offset);
-	char *copy = memory_allocate(count * key->bytes);
-
-	if (count > 0)
-		memcpy(copy, *array, count * key->bytes);
-	for (size_t i = 0; i < count; i++)
-		keys_own(key->keys, copy + i * key->bytes);
-	*array = copy;
-}
-
-static void
-free_array(const Key *key, void *target)
-{
-	void **array = field_of(target, key->offset);
-	size_t *count = field_of(target, key->count_offset);
-
 	for (size_t i = 0; i < *count; i++)
 		keys_free(key->keys, (char *) *array + i * key->bytes);
 	free(*array);
@@ -122,83 +191,9 @@ free_array(const Key *key, void *target)
 }
 
 void
-keys_own(const Key *keys, void *target)
-{
-	for (const Key *key = keys; key->name != NULL; key++)
-	{
-		const Choice *choice;
-		char **text = field_of(target, key->offset);
-
-		switch (key->type)
-		{
-			case KEY_MAP:
-			case KEY_OPTIONAL_MAP:
-				keys_own(key->keys, field_of(target, key->base));
-				break;
-			case KEY_CHOICE:
-				choice = key_choice(key, target);
-				if (choice != NULL && choice->keys != NULL)
-					keys_own(choice->keys, field_of(target, key->base));
-				break;
-			case KEY_MAP_LIST:
-			case KEY_NAMED_MAPS:
-				own_array(key, target);
-				break;
-			case KEY_ENVIRONMENT:
-				own_environment(key, target);
-				break;
-			case KEY_TEXT_LIST:
-				*(char ***) field_of(target, key->offset) = copy_texts(*(char ***) field_of(target, key->offset));
-				break;
-			case KEY_TEXT:
-			case KEY_IMAGE:
-			case KEY_PATH:
-				*text = copy_text(*text);
-				break;
-			default:
-				break;
-		}
-	}
-}
-
-void
 keys_free(const Key *keys, void *target)
 {
-	for (const Key *key = keys; key->name != NULL; key++)
-	{
-		const Choice *choice;
-		char **text = field_of(target, key->offset);
+	static const Treatment freeing = {free_text, free_texts, free_environment, free_array};
 
-		switch (key->type)
-		{
-			case KEY_MAP:
-			case KEY_OPTIONAL_MAP:
-				keys_free(key->keys, field_of(target, key->base));
-				break;
-			case KEY_CHOICE:
-				choice = key_choice(key, target);
-				if (choice != NULL && choice->keys != NULL)
-					keys_free(choice->keys, field_of(target, key->base));
-				break;
-			case KEY_MAP_LIST:
-			case KEY_NAMED_MAPS:
-				free_array(key, target);
-				break;
-			case KEY_ENVIRONMENT:
-				free_environment(key, target);
-				break;
-			case KEY_TEXT_LIST:
-				memory_free_texts(*(char ***) field_of(target, key->offset));
-				*(char ***) field_of(target, key->offset) = NULL;
-				break;
-			case KEY_TEXT:
-			case KEY_IMAGE:
-			case KEY_PATH:
-				free(*text);
-				*text = NULL;
-				break;
-			default:
-				break;
-		}
-	}
+	keys_treat(keys, target, &freeing);
 }

@@ -8,68 +8,66 @@
 #include "base/text.h"
 #include "model/key_struct.h"
 
+static void
+spec_copy(const Key *keys, const void *from, void *ret_to, size_t size)
+{
+	memcpy(ret_to, from, size);
+	keys_own(keys, ret_to);
+}
+
+static void
+spec_clear(const Key *keys, void *spec, size_t size)
+{
+	keys_free(keys, spec);
+	memset(spec, 0, size);
+}
+
 void
 volume_spec_copy(const VolumeSpec *from, VolumeSpec *ret_to)
 {
-	VolumeSpec copy = *from;
-
-	keys_own(volume_keys, &copy);
-	*ret_to = copy;
+	spec_copy(volume_keys, from, ret_to, sizeof(*ret_to));
 }
 
 void
 volume_spec_clear(VolumeSpec *spec)
 {
-	keys_free(volume_keys, spec);
-	*spec = (VolumeSpec){0};
+	spec_clear(volume_keys, spec, sizeof(*spec));
 }
 
 void
 app_spec_copy(const AppSpec *from, AppSpec *ret_to)
 {
-	AppSpec copy = *from;
-
-	keys_own(app_keys, &copy);
-	*ret_to = copy;
+	spec_copy(app_keys, from, ret_to, sizeof(*ret_to));
 }
 
 void
 app_spec_clear(AppSpec *spec)
 {
-	keys_free(app_keys, spec);
-	*spec = (AppSpec){0};
+	spec_clear(app_keys, spec, sizeof(*spec));
 }
 
 void
 service_spec_copy(const ServiceSpec *from, ServiceSpec *ret_to)
 {
-	ServiceSpec copy = *from;
-
-	keys_own(service_keys, &copy);
-	*ret_to = copy;
+	spec_copy(service_keys, from, ret_to, sizeof(*ret_to));
 }
 
 void
 service_spec_clear(ServiceSpec *spec)
 {
-	keys_free(service_keys, spec);
-	*spec = (ServiceSpec){0};
+	spec_clear(service_keys, spec, sizeof(*spec));
 }
 
 void
 postgres_spec_copy(const PostgresSpec *from, PostgresSpec *ret_to)
 {
-	PostgresSpec copy = *from;
-
-	keys_own(postgres_keys, &copy);
-	*ret_to = copy;
+	spec_copy(postgres_keys, from, ret_to, sizeof(*ret_to));
 }
 
 void
 postgres_spec_clear(PostgresSpec *spec)
 {
-	keys_free(postgres_keys, spec);
-	*spec = (PostgresSpec){0};
+	spec_clear(postgres_keys, spec, sizeof(*spec));
 }
 
 void
