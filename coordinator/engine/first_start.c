@@ -16,10 +16,10 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
+#include "engine/script_error.h"
 #include "host/init_scripts.h"
 
-#define LAST_BYTES	8192
-#define PSQL_PREFIX "psql:/" INIT_SCRIPTS_TARGET "/"
+#define LAST_BYTES 8192
 
 static void
 first_start_path(const Machine *machine, char path[PATH_MAX])
@@ -63,10 +63,7 @@ machine_install_init_scripts(const Machine *machine, Error *err)
 	return machine->spec.init_scripts == NULL ? 0 : init_scripts_install(&scripts, err);
 }
 
-/*
- * What was wrong, from the end of the log: "1.sql:2: ERROR:  division by zero"; else what the entrypoint said last.
- * What it says ends a start: the log has those before it, too, and what psql said then is not what was wrong now.
- */
+/* The end of the log; it has the starts before this one, too. */
 static void
 find_script_error(const Machine *machine, char *message, size_t size)
 {
@@ -74,37 +71,17 @@ find_script_error(const Machine *machine, char *message, size_t size)
 	char text[LAST_BYTES + 1];
 	struct stat status;
 	ssize_t got = 0;
-	char *rest = text;
-	char *line;
-	bool of_psql = false;
 
 	if (fd >= 0 && fstat(fd, &status) == 0)
 		got = pread(fd, text, LAST_BYTES, status.st_size > LAST_BYTES ? status.st_size - LAST_BYTES : 0);
 	text[got > 0 ? got : 0] = '\0';
-	message[0] = '\0';
-	while ((line = strsep(&rest, "\n")) != NULL)
-	{
-		if (strncmp(line, PSQL_PREFIX, strlen(PSQL_PREFIX)) == 0 &&
-			(strstr(line, ": ERROR: ") != NULL || strstr(line, ": FATAL: ") != NULL ||
-			 strstr(line, ": error: ") != NULL))
-		{
-			text_copy(message, size, line + strlen(PSQL_PREFIX));
-			of_psql = true;
-		}
-		else if (strncmp(line, "error: ", 7) == 0)
-		{
-			if (!of_psql)
-				text_copy(message, size, line + 7);
-			of_psql = false;
-		}
-	}
-	text_make_printable(message);
+	script_error_find(text, WEXITSTATUS(machine->exit_status), message, size);
 }
 
 void
 machine_settle_first_start(Machine *machine)
 {
-	char message[256];
+	char message[400];
 
 	machine->facts.first_start_failed = machine->phase == PHASE_BOOTING && machine->spec.init_scripts != NULL &&
 										machine->exit_status > 0 && WIFEXITED(machine->exit_status) &&
@@ -112,7 +89,5 @@ machine_settle_first_start(Machine *machine)
 	if (!machine->facts.first_start_failed)
 		return;
 	find_script_error(machine, message, sizeof(message));
-	if (message[0] == '\0')
-		snprintf(message, sizeof(message), "exit status %d", WEXITSTATUS(machine->exit_status));
 	snprintf(machine->last_error, sizeof(machine->last_error), "its first start has failed: %s", message);
 }

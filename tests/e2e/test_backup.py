@@ -94,7 +94,17 @@ def test_a_script_that_fails_ends_the_deployment(host, tmp_path):
     # Another error in the same place: it is told, and not the one before it, which is in the log too.
     (tmp_path / "sql" / "2-bad.sql.gz").write_text("not packed")
     done = deploy_with(host, tmp_path, "fails", "sql", check=False)
-    assert "its first start has failed: /docker-entrypoint-initdb.d/2-bad.sql.gz failed (exit status" in done.stderr
+    assert "its first start has failed: 2-bad.sql.gz failed (exit status 1): gzip: " in done.stderr
+    # And one of the shell, which says nothing about its line itself.
+    (tmp_path / "sql" / "2-bad.sql.gz").unlink()
+    (tmp_path / "sql" / "2-bad.sh").write_text('#!/bin/bash\nset -e\nexport PGUSER=$POSTGRES_USER PGDATABASE=$POSTGRES_DB\npsql -c "SELECT 1" \\\n  -c "TABLE nowhere"\n')
+    (tmp_path / "sql" / "2-bad.sh").chmod(0o755)
+    done = deploy_with(host, tmp_path, "fails", "sql", check=False)
+    assert (
+        'its first start has failed: 2-bad.sh:4: psql … failed (exit status 1): ERROR:  relation "nowhere" does not exist'
+        in done.stderr
+    ), done.stderr
+    (tmp_path / "sql" / "2-bad.sh").unlink()
     # The script is mended, the same file deployed: it begins anew.
     scripts_of(tmp_path / "sql", **{"2-bad_sql_gz": "CREATE TABLE whole ();\n"})
     deploy_with(host, tmp_path, "fails", "sql")

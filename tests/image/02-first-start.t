@@ -52,13 +52,19 @@ container_delete s
 
 # ---- scripts that fail ----
 # fails DESCRIPTION SCRIPT [LINE: MESSAGE]: the container `s` with its scripts ends with an error that names the script, and
-# the next start begins anew.
+# the next start begins anew. The line is PostgreSQL's; of a shell script it is ours.
 fails() {
 	container_run s POSTGRES_PASSWORD=x
 	check "$1: the first start fails" [ "$status" -ne 0 ]
 	check_no_log "$1: it does not go on" s 'init process complete|never shown'
-	check_log "$1: its last line names the script" s "^error: /docker-entrypoint-initdb.d/${2//./\\.} failed \(exit status [0-9]+\)"
-	[[ -z ${3-} ]] || check_log "$1: script, line and PostgreSQL's message" s "^psql:/docker-entrypoint-initdb.d/${2//./\\.}:$3"
+	if [[ $2 == *.sh ]]; then
+		check_is "$1: its last line names the script and the line" "$(grep '^error: ' "$scratch/s/log")" \
+			"error: /docker-entrypoint-initdb.d/$2$3. Nothing is kept; the next start begins anew."
+		check "$1: no note of it is left" not test -e "$scratch/s/root/var/run/postgresql/.first-start-failure"
+	else
+		check_log "$1: its last line names the script" s "^error: /docker-entrypoint-initdb.d/${2//./\\.} failed \(exit status [0-9]+\)"
+	fi
+	[[ $2 == *.sh || -z ${3-} ]] || check_log "$1: script, line and PostgreSQL's message" s "^psql:/docker-entrypoint-initdb.d/${2//./\\.}:$3"
 	check_is "$1: no server is left" "$(pgrep -u 999 -c postgres)" 0
 	rm "$scratch"/s/scripts/*
 	: >"$scratch/s/log"
@@ -84,12 +90,55 @@ container_new s
 printf 'CREATE TABLE half ();\n' | gzip | head -c 30 | script 1.sql.gz 0644
 script 2.sh 0755 <<<'echo never shown'
 fails "a damaged archive" 1.sql.gz
+half='psql -U postgres -c "CREATE TABLE half ()"'
 container_new s
-printf 'psql -U postgres -c "CREATE TABLE half ()"\nfalse\necho never shown\n' | script 1.sh 0644
-fails "a sourced script" 1.sh
+printf '%s\nfalse\necho never shown\n' "$half" | script 1.sh 0644
+fails "a sourced script" 1.sh ':2: false failed (exit status 1)'
 container_new s
-printf '#!/bin/sh\npsql -U postgres -c "CREATE TABLE half ()"\nexit 3\n' | script 1.sh 0755
-fails "an executable script" 1.sh
+script 1.sh 0644 <<-END
+	fill() {
+		$half
+		PGPASSWORD=hidden "\$@"
+	}
+	fill true
+	docker_process_sql <<<'SELECT 1;
+	SELECT 1/0'
+	echo never shown
+END
+fails "a function of the entrypoint's, in a sourced script" 1.sh ':6: docker_process_sql failed (exit status 3)'
+container_new s
+printf '%s\nif true; then\n  exit 4\nfi\n' "$half" | script 1.sh 0644
+fails "a sourced script that gives up" 1.sh ':3: failed (exit status 4)'
+container_new s
+script 1.sh 0755 <<-END
+	#!/bin/bash
+	set -e
+	trap 'echo its own trap' EXIT
+	fill() {
+		$half
+		psql -U postgres -c 'SELECT 1/0'
+	}
+	if ! false && [[ -z \${BASH_ENV-} ]]; then
+		fill
+	fi
+	echo never shown
+END
+fails "an executable script for bash" 1.sh ':6: psql … failed (exit status 1)'
+container_new s
+script 1.sh 0755 <<-END
+	#!/usr/bin/env bash
+	$half
+	false
+	(exit 7)
+	false || exit 5
+END
+fails "an executable script that gives up" 1.sh ':5: failed (exit status 5)'
+container_new s
+printf '#!/bin/bash -u\n%s\n(exit 9)\necho "$nothing"\n' "$half" | script 1.sh 0755
+fails "a script that ends otherwise than by its last error" 1.sh ' failed (exit status 1)'
+container_new s
+printf '#!/bin/sh\n%s\nexit 3\n' "$half" | script 1.sh 0755
+fails "an executable script for another shell" 1.sh ' failed (exit status 3)'
 
 # ---- first starts that are cut off ----
 # cut_off DESCRIPTION MOMENT SIGNAL [VARIABLE...]: waits for MOMENT (a command), ends the container, starts it again.
@@ -127,6 +176,18 @@ for moment in directories_made version_written settings_written control_written 
 	cut_off "killed at $moment" "$moment" KILL
 	container_delete s
 done
+
+# While initdb asks a server what the host can do, that one's lock file is there; the moment is too short to be met.
+container_new s
+mkdir "$scratch"/s/data/{base,global,pg_wal}
+echo 17 >"$scratch/s/data/PG_VERSION"
+: >"$scratch/s/data/postgresql.conf"
+echo 17 >"$scratch/s/data/postmaster.pid"
+chown -R 999:999 "$scratch/s/data"
+container_start s POSTGRES_PASSWORD=x
+check "killed while initdb asks a server: the next start gets ready" container_ready s
+check_log "killed while initdb asks a server: it begins anew" s '^The first start of this database was interrupted'
+container_delete s
 
 long_script() { printf 'CREATE TABLE half ();\nSELECT pg_sleep(60);\n' | script 1.sql 0644; }
 container_new s
