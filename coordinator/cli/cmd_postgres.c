@@ -25,6 +25,26 @@
 
 /* ---- create ---- */
 
+/* What is not UTF-8 cannot be written into the document, and would be left out of it without a word. */
+static int
+check_texts(const CliInvocation *invocation)
+{
+	bool valid = true;
+
+	for (size_t i = 0; valid && i < invocation->argument_count + OPTION_COUNT; i++)
+	{
+		bool is_argument = i < invocation->argument_count;
+		const char *text = is_argument ? invocation->arguments[i] : invocation->values[i - invocation->argument_count];
+		json_t *string = text == NULL ? json_null() : json_string(text);
+
+		valid = string != NULL;
+		json_decref(string);
+	}
+	if (!valid)
+		output_complain("the name, the options and the parameters must be UTF-8");
+	return valid ? EXIT_CODE_OK : EXIT_CODE_USAGE;
+}
+
 static int
 add_parameters(const CliInvocation *invocation, json_t *spec)
 {
@@ -34,15 +54,14 @@ add_parameters(const CliInvocation *invocation, json_t *spec)
 	{
 		const char *written = invocation->arguments[i];
 		const char *equals = strchr(written, '=');
-		_cleanup_free_ char *name = equals == NULL ? NULL : strndup(written, (size_t) (equals - written));
 
-		if (name == NULL)
+		if (equals == NULL)
 		{
 			output_complain("%s: must be PARAMETER=VALUE", written);
 			json_decref(parameters);
 			return EXIT_CODE_USAGE;
 		}
-		json_object_set_new(parameters, name, json_string(equals + 1));
+		json_object_setn_new(parameters, written, (size_t) (equals - written), json_string(equals + 1));
 	}
 	if (json_object_size(parameters) > 0)
 		json_object_set(spec, "parameters", parameters);
@@ -89,13 +108,18 @@ run_postgres_create(const CliInvocation *invocation)
 {
 	const char *name = invocation->arguments[0];
 	const char *user = cli_has(invocation, OPTION_USER) ? invocation->values[OPTION_USER] : name;
-	json_t *spec =
-		json_pack("{s:s, s:s, s:[{s:s}]}", "name", name, "namespace", cli_namespace(invocation), "users", "name", user);
-	json_t *document = json_pack("{s:o}", "postgres", spec);
+	json_t *spec;
+	json_t *document;
 	_cleanup_text_ Text yaml = {0};
 	uint64_t timeout_ms;
-	int code = api_read_timeout(invocation, STANDARD_TIMEOUT, &timeout_ms);
+	int code = check_texts(invocation);
 
+	if (code != EXIT_CODE_OK)
+		return code;
+	code = api_read_timeout(invocation, STANDARD_TIMEOUT, &timeout_ms);
+	spec =
+		json_pack("{s:s, s:s, s:[{s:s}]}", "name", name, "namespace", cli_namespace(invocation), "users", "name", user);
+	document = json_pack("{s:o}", "postgres", spec);
 	add_option(invocation, OPTION_SIZE, "size", spec);
 	add_option(invocation, OPTION_STORAGE, "storage", spec);
 	add_option(invocation, OPTION_DATABASE, "database", spec);

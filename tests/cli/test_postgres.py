@@ -44,6 +44,12 @@ def test_what_is_wrong_is_said_by_its_key(coordinator):
     ends(coordinator.cli("postgres", "get", "shop"), NOT_FOUND, err="lttle: postgres default/shop: not found\n")
 
 
+def test_what_is_no_text_is_refused(coordinator):
+    for wrong in (["\udcff"], ["shop", "--size", "\udcff"], ["shop", "work_mem=\udcff"], ["shop", "\udcff=1"]):
+        ends(coordinator.cli("postgres", "create", *wrong), USAGE,
+             err="lttle: the name, the options and the parameters must be UTF-8\n")
+
+
 def test_list_and_get(coordinator):
     create(coordinator, "--user", "app")
     ends(coordinator.cli("postgres", "list"), OK,
