@@ -264,6 +264,7 @@ deploy_check_order(Deployment *deployment)
 
 	for (const Machine *machine = deployment->engine->machines; machine != NULL; machine = machine->next)
 		capacity++;
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): it holds pointers */
 	specs = memory_allocate((capacity + 1) * sizeof(*specs));
 	order = memory_allocate((capacity + 1) * sizeof(*order));
 	deployment->order = memory_allocate((deployment->set.count + 1) * sizeof(*deployment->order));

@@ -388,9 +388,7 @@ machine_look_for_moved_image(Machine *machine)
 	machine_image_name(machine, name);
 	work = image_work_new(engine, name, NULL, NULL);
 	/* By name, because it may be gone when the answer comes: "namespace\0name". */
-	work->source = memory_allocate(sizeof(machine->spec.name_space) + sizeof(machine->spec.name) + 2);
-	strcpy(work->source, machine->spec.name_space);
-	strcpy(strchr(work->source, '\0') + 1, machine->spec.name);
+	work->source = memory_printf("%s%c%s", machine->spec.name_space, '\0', machine->spec.name);
 	work->question = ++machine->image_question;
 	spec = obtain_spec(&obtain, image_asked, work);
 	obtain_fill_machine(machine, work->name, &obtain);

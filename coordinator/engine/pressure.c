@@ -98,7 +98,7 @@ engine_find_coldest(const Engine *engine, PressureCandidate *candidates, uint64_
 	coldest = pressure_choose(candidates, count, now_ns);
 	if (coldest == count)
 		return NULL;
-	while (coldest-- > 0)
+	for (size_t i = 0; i < coldest && machine != NULL; i++)
 		machine = machine->next;
 	return machine;
 }

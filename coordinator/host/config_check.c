@@ -55,7 +55,8 @@ prepare_root(const ConfigCheck *check, Error *err)
 static int
 become_server(const Asking *asking, Error *err)
 {
-	static const char *const argv[] = {"postgres", "-D", DIRECTORY, "-c", "config_file=" FILE_NAME, "-C", "port", NULL};
+	static const char file[] = "config_file=" FILE_NAME;
+	static const char *const argv[] = {"postgres", "-D", DIRECTORY, "-c", file, "-C", "port", NULL};
 	const ConfigCheck *check = asking->check;
 	const Confinement confinement = {.uid = check->uid, .gid = check->gid, .filter = asking->filter};
 	int result;

@@ -110,6 +110,7 @@ int
 dependency_order(const AppSpec *const *specs, size_t count, size_t *ret_order, char **ret_cycle, size_t *ret_at)
 {
 	Visit *visits = memory_allocate((count + 1) * sizeof(*visits));
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): it holds pointers */
 	Visit **sorted = memory_allocate((count + 1) * sizeof(*sorted));
 	size_t ordered = 0;
 	Visit *last = NULL;
@@ -121,6 +122,7 @@ dependency_order(const AppSpec *const *specs, size_t count, size_t *ret_order, c
 		sorted[i] = &visits[i];
 	}
 	if (count > 1)
+		/* NOLINTNEXTLINE(bugprone-sizeof-expression): as above */
 		qsort(sorted, count, sizeof(*sorted), compare_visits);
 	for (size_t i = 0; last == NULL && i < count; i++)
 	{

@@ -427,7 +427,7 @@ read_call(Reader *reader, char *text)
 		reader_refuse(reader, start, "it is %s", function->shape);
 	if (reader->wrong_at == NULL && reader->kept->name[0] != '\0')
 		result = memory_duplicate("");
-	else if (reader->wrong_at == NULL)
+	else if (function != NULL && reader->wrong_at == NULL)
 	{
 		result = function->apply(text, arguments, count, reader->wrong);
 		if (result == NULL)
