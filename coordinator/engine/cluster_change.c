@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "engine/cluster_check.h"
 #include "engine/clusters.h"
 #include "engine/secrets.h"
 #include "postgres/cluster_job.h"
@@ -59,7 +60,7 @@ deploy_file(Engine *engine, const char *file, const PostgresOptions *options, bo
 	const DeployRequest request = {.files = &resource, .file_count = 1, .options = *options, .dry_run = dry_run};
 	Deployed outcome = {0};
 
-	engine_deploy(engine, &request, deployed, &outcome);
+	engine_deploy_from(engine, DEPLOY_STORE, &request, deployed, &outcome);
 	if (outcome.result < 0)
 		*err = outcome.error;
 	return outcome.result;
@@ -201,8 +202,9 @@ look_new(EngineCluster *cluster, char *file, EngineDone done, void *context)
 
 /* ---- what others call ---- */
 
-static int
-begin_check(EngineCluster *cluster, EngineDone done, void *context, Error *err)
+int
+cluster_look(EngineCluster *cluster, const PostgresSpec *wanted, const PostgresOptions *options, EngineDone done,
+			 void *context, Error *err)
 {
 	const Machine *machine = cluster_machine(cluster);
 	ClusterLook *look;
@@ -212,7 +214,8 @@ begin_check(EngineCluster *cluster, EngineDone done, void *context, Error *err)
 		return error_set(err, -EBUSY, "postgres %s/%s: cannot be reached: it is %s", cluster->spec.name_space,
 						 cluster->spec.name, machine == NULL ? "gone" : phase_name(machine->phase));
 	look = look_new(cluster, NULL, done, context);
-	postgres_spec_copy(&cluster->spec, &look->wanted);
+	postgres_spec_copy(wanted, &look->wanted);
+	look->options = *options;
 	result = start_look(look, machine, err);
 	if (result < 0)
 		look_free(look);
@@ -223,9 +226,10 @@ void
 engine_check_cluster(Engine *engine, const char *name_space, const char *name, EngineDone done, void *context)
 {
 	EngineCluster *cluster = engine_find_cluster(engine, name_space, name);
+	const PostgresOptions options = {0};
 	Error error = {0};
 	int result = cluster == NULL ? error_set(&error, -ENOENT, "postgres %s/%s: not found", name_space, name)
-								 : begin_check(cluster, done, context, &error);
+								 : cluster_look(cluster, &cluster->spec, &options, done, context, &error);
 
 	if (result < 0)
 		done(context, result, NULL, &error);

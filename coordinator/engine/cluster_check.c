@@ -114,7 +114,7 @@ check_answered(void *context, int result, const void *output, const Error *err)
 	/* A server that cannot be asked is no reason to refuse: it says itself what it thinks when it starts. */
 	if (result < 0)
 		log_warning("parameters not checked", "reason", err->message);
-	engine_deploy_checked(check->engine, check->request, check->done, check->context);
+	engine_deploy_from(check->engine, DEPLOY_ASK_SERVERS, check->request, check->done, check->context);
 	check_free(check);
 }
 

@@ -88,7 +88,13 @@ void cluster_next_name(const PostgresSpec *spec, const char *user, char *name);
 /* The server has taken them: they are those that hold. */
 int cluster_finish_rotation(EngineCluster *cluster, Error *err) MUST_CHECK;
 
-/* cluster_change.c: ends those who wait for a look at the server. */
+/* cluster_change.c */
+/* Looks on the server, and wakes it for that, what stands against a spec, and what was changed by hand: done with
+ * {"drift": […], "notes": […]}, or with -EEXIST or -EINVAL: it would refuse. -EBUSY, and never done: it cannot be
+ * reached now. */
+int cluster_look(EngineCluster *cluster, const PostgresSpec *wanted, const PostgresOptions *options, EngineDone done,
+				 void *context, Error *err) MUST_CHECK;
+/* Ends those who wait for a look: -ENOENT. */
 void cluster_cancel_looks(EngineCluster *cluster);
 
 /* cluster_local_port.c */

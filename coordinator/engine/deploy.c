@@ -258,8 +258,21 @@ deployment_clear(Deployment *deployment)
 	diagnostic_list_clear(&deployment->diagnostics);
 }
 
-static void
-deploy(Engine *engine, const DeployRequest *request, bool checked, EngineDeployed done, void *context)
+/* False: there is nothing to ask any more. */
+static bool
+ask(const Deployment *deployment, DeployStage stage, const DeployRequest *request, EngineDeployed done, void *context)
+{
+	if (stage <= DEPLOY_ASK_PARAMETERS && clusters_need_check(deployment))
+		clusters_check(deployment, request, done, context);
+	else if (stage <= DEPLOY_ASK_SERVERS && clusters_need_look(deployment))
+		clusters_look(deployment, request, done, context);
+	else
+		return false;
+	return true;
+}
+
+void
+engine_deploy_from(Engine *engine, DeployStage stage, const DeployRequest *request, EngineDeployed done, void *context)
 {
 	Deployment deployment = {.engine = engine, .options = request->options};
 	Error error = {0};
@@ -268,9 +281,8 @@ deploy(Engine *engine, const DeployRequest *request, bool checked, EngineDeploye
 
 	if (result == 0)
 		result = deploy_check(&deployment, request);
-	if (result == 0 && !checked && clusters_need_check(&deployment))
+	if (result == 0 && ask(&deployment, stage, request, done, context))
 	{
-		clusters_check(&deployment, request, done, context);
 		deployment_clear(&deployment);
 		return;
 	}
@@ -298,11 +310,5 @@ deploy(Engine *engine, const DeployRequest *request, bool checked, EngineDeploye
 void
 engine_deploy(Engine *engine, const DeployRequest *request, EngineDeployed done, void *context)
 {
-	deploy(engine, request, false, done, context);
-}
-
-void
-engine_deploy_checked(Engine *engine, const DeployRequest *request, EngineDeployed done, void *context)
-{
-	deploy(engine, request, true, done, context);
+	engine_deploy_from(engine, DEPLOY_ASK_PARAMETERS, request, done, context);
 }

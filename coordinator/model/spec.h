@@ -344,7 +344,7 @@ typedef struct Diagnostic
 	unsigned column;
 	unsigned file;		/* as in SourceMark */
 	char key_path[128]; /* "app.resources.memory"; empty when it is about the file */
-	char message[512];	/* what is wrong and what would be right */
+	char message[768];	/* what is wrong and what would be right */
 } Diagnostic;
 
 typedef struct DiagnosticList

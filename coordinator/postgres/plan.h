@@ -19,7 +19,7 @@ typedef struct PlanRequest
 {
 	const Accounts *wanted;
 	const Accounts *made;	   /* NULL: nothing yet */
-	const char *label;		   /* whose users they are, for the comments on the roles: "samples/shop" */
+	const char *label;		   /* whose users they are, "NAMESPACE/CLUSTER": for the comments on the roles */
 	bool adopt;				   /* take over roles and databases that are there and that we did not make */
 	bool repair;			   /* undo what was changed by hand */
 	bool drop_owned;		   /* what users own goes with them */

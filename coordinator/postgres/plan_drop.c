@@ -91,9 +91,44 @@ refuse_owned(Planner *planner, const PlanDrop *drop, const Owned *owned, const c
 				   owned->count == 1 ? "" : "s", text_string(&owned->names), text_string(&more), way_out);
 }
 
+/* A word of a shell's command. */
+static void
+append_word(Text *text, const char *word)
+{
+	if (word[strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")] == '\0')
+	{
+		text_printf(text, " %s", word);
+		return;
+	}
+	text_append(text, " '");
+	for (const char *c = word; *c != '\0'; c++)
+	{
+		if (*c == '\'')
+			text_append(text, "'\\'");
+		text_append_bytes(text, c, 1);
+	}
+	text_append(text, "'");
+}
+
+/* The command that drops the user nevertheless. The label is "NAMESPACE/CLUSTER". */
+static void
+append_way_out(const Planner *planner, const PlanDrop *drop, Text *text)
+{
+	const char *label = planner->request->label;
+	const char *cluster = strchr(label, '/');
+
+	text_printf(text, "lttle postgres user drop %s", cluster + 1);
+	append_word(text, drop->user);
+	text_printf(text,
+				" --ns %.*s --reassign-to USER gives it all to another user, "
+				"with --drop-owned what databases hold goes, too",
+				(int) (cluster - label), label);
+}
+
 static int
 check_owned(Planner *planner, const PlanDrop *drop, Error *err)
 {
+	_cleanup_text_ Text way_out = {0};
 	Owned owned = {0};
 	int result = 0;
 
@@ -110,9 +145,10 @@ check_owned(Planner *planner, const PlanDrop *drop, Error *err)
 			result = find_owned_in(planner, drop, drop->databases[i], &owned, err);
 	}
 	if (result == 0 && owned.count > 0 && !planner->request->drop_owned)
-		refuse_owned(
-			planner, drop, &owned,
-			"give it all to another user with --reassign-to USER, or drop what databases hold with --drop-owned");
+	{
+		append_way_out(planner, drop, &way_out);
+		refuse_owned(planner, drop, &owned, text_string(&way_out));
+	}
 	text_clear(&owned.names);
 	return result;
 }
@@ -142,8 +178,9 @@ find_dependents(Planner *planner, PlanDrop *drop, Error *err)
 	return 0;
 }
 
+/* user: whose role it is, its own or that of its group. */
 static int
-add_drop(Planner *planner, const char *name, Error *err)
+add_drop(Planner *planner, const char *name, const char *user, Error *err)
 {
 	const CatalogRole *role = catalog_find_role(&planner->catalog, name);
 	PlanDrop *drop;
@@ -155,6 +192,7 @@ add_drop(Planner *planner, const char *name, Error *err)
 		memory_grow(planner->drops, &planner->drop_capacity, planner->drop_count + 1, sizeof(*planner->drops));
 	drop = &planner->drops[planner->drop_count++];
 	drop->role = memory_duplicate(name);
+	drop->user = user;
 	drop->oid = role->oid;
 	result = find_dependents(planner, drop, err);
 	return result < 0 ? result : check_owned(planner, drop, err);
@@ -184,10 +222,10 @@ planner_find_drops(Planner *planner, Error *err)
 
 		account_group_name(made->name, group);
 		if (wanted == NULL)
-			result = add_drop(planner, made->name, err);
+			result = add_drop(planner, made->name, made->name, err);
 		if (result == 0 && account_has_level(made, ACCESS_METADATA) &&
 			(wanted == NULL || !account_has_level(wanted, ACCESS_METADATA)))
-			result = add_drop(planner, group, err);
+			result = add_drop(planner, group, made->name, err);
 		if (result < 0)
 			return result;
 	}

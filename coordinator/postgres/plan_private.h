@@ -10,6 +10,7 @@
 typedef struct PlanDrop
 {
 	char *role;
+	const char *user; /* whose it is: the set's */
 	const char *oid;  /* the catalog's */
 	char **databases; /* in which something depends on it; NULL-terminated */
 	bool is_shared;	  /* something depends on it that belongs to no database, such as rights to one */

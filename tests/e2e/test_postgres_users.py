@@ -177,15 +177,33 @@ def test_who_owns_things_is_not_dropped_unless_told(cluster):
 
 
 def test_a_file_without_a_user_who_owns_things_is_refused_by_the_server(cluster):
-    cluster.postgres("user", "add", "shop", "filed")
-    cluster.run("postgres", "CREATE TABLE filed (id int); ALTER TABLE filed OWNER TO filed", dbname="shop")
+    cluster.postgres("user", "add", "shop", "it's")
+    cluster.run("postgres", 'CREATE TABLE filed (id int); ALTER TABLE filed OWNER TO "it\'s"', dbname="shop")
+    before = cluster.get()
+    cluster.sleep()
     done = cluster.host.cli("deploy", cluster.host.root / "shop.yaml", check=False)
-    assert done.returncode == 1 and 'lttle: postgres stores/shop: user "filed" owns 1 thing: in database "shop" table public.filed; ' in done.stderr
-    assert cluster.get()["state"] == "failed" and "filed" in cluster.get()["problem"]
-    # The file knows the user no more, but the server does.
-    cluster.postgres("user", "drop", "shop", "filed", "-y", "--reassign-to", "boss")
-    assert cluster.get()["state"] == "ready"
+    assert done.returncode == 1 and done.stderr.splitlines() == [
+        f"{cluster.host.root}/shop.yaml:1:1: postgres.users: user \"it's\" owns 1 thing: in database \"shop\" table "
+        "public.filed; lttle postgres user drop shop 'it'\\''s' --ns stores --reassign-to USER gives it all to another "
+        "user, with --drop-owned what databases hold goes, too"]
+    # Nothing has changed: neither the file, nor the credentials, nor the server.
+    after = cluster.get()
+    assert (after["state"], after["users"]) == ("ready", before["users"])
+    cluster.run("it's", "TABLE filed", dbname="shop")
+    # The command does it, and then the file says nothing new.
+    cluster.postgres("user", "drop", "shop", "it's", "-y", "--reassign-to", "boss")
     assert cluster.run("boss", "SELECT tableowner FROM pg_tables WHERE tablename = 'filed'") == [("boss",)]
+    assert "Unchanged postgres: stores/shop" in cluster.host.cli("deploy", cluster.host.root / "shop.yaml").stdout
+    # Another refusal, at the line of the user whom it is about; a dry run is refused as well.
+    cluster.run("postgres", "CREATE ROLE theirs")
+    changed = cluster.host.root / "theirs.yaml"
+    changed.write_text(FILE + "    - name: theirs\n")
+    for more in ([], ["--dry-run"]):
+        done = cluster.host.cli("deploy", *more, changed, check=False)
+        line = len(FILE.splitlines()) + 1
+        assert f'{changed}:{line}:7: postgres.users[5]: role "theirs" is there already' in done.stderr, done.stderr
+    assert cluster.get()["state"] == "ready"
+    cluster.run("postgres", "DROP ROLE theirs")
 
 
 def test_a_role_of_somebody_else_is_left_alone(cluster):
