@@ -1,5 +1,6 @@
 /* Deploying PostgreSQL clusters: the app and the volume that one becomes join those of the file; see deploy.c. */
 #include <errno.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,8 @@
 #include "engine/clusters.h"
 #include "engine/deploy_private.h"
 #include "engine/secrets.h"
+#include "model/diagnostics.h"
+#include "model/postgres_config.h"
 #include "model/postgres_spec.h"
 
 static Resource *
@@ -85,6 +88,47 @@ deploy_check_owner(Deployment *deployment, const Resource *resource)
 						resource->head.name_space, resource->head.name, cluster->spec.name);
 }
 
+/* Whether a cluster has the parameter, with this value, and this much memory. */
+static bool
+has_parameter(const EngineCluster *cluster, const EnvironmentVariable *parameter, uint64_t memory_mib)
+{
+	uint64_t memory_before_mib;
+	unsigned cpus;
+
+	if (cluster == NULL)
+		return false;
+	postgres_spec_resources(&cluster->spec, &cpus, &memory_before_mib);
+	for (size_t i = 0; memory_before_mib == memory_mib && i < cluster->spec.parameter_count; i++)
+	{
+		if (strcmp(cluster->spec.parameters[i].name, parameter->name) == 0)
+			return strcmp(cluster->spec.parameters[i].value, parameter->value) == 0;
+	}
+	return false;
+}
+
+/* What is stored, and perhaps runs, stays as it is: it is complained of when it is written. */
+static void
+check_memory(Deployment *deployment, const DeployStep *step)
+{
+	const PostgresSpec *spec = &step->resource->postgres;
+	uint64_t memory_mib;
+	unsigned cpus;
+
+	postgres_spec_resources(spec, &cpus, &memory_mib);
+	for (size_t i = 0; i < spec->parameter_count; i++)
+	{
+		const EnvironmentVariable *parameter = &spec->parameters[i];
+		char path[KEY_PATH_BYTES];
+
+		if (!postgres_parameter_exceeds(parameter, memory_mib) || has_parameter(step->cluster, parameter, memory_mib))
+			continue;
+		snprintf(path, sizeof(path), "parameters.%.80s", parameter->name);
+		deploy_complain(deployment, step->resource, parameter->mark.line != 0 ? &parameter->mark : NULL, path,
+						"%.40s is more than the machine's memory, %" PRIu64 " MiB; the server could not have it",
+						parameter->value, memory_mib);
+	}
+}
+
 void
 deploy_check_cluster(Deployment *deployment, DeployStep *step)
 {
@@ -94,6 +138,7 @@ deploy_check_cluster(Deployment *deployment, DeployStep *step)
 	char now[NAME_MAX_BYTES + 1];
 
 	step->cluster = engine_find_cluster(deployment->engine, spec->name_space, spec->name);
+	check_memory(deployment, step);
 	if (step->cluster == NULL)
 	{
 		if (machine != NULL)

@@ -54,6 +54,66 @@ postgres_tuning(uint64_t memory_mib, uint64_t storage_bytes)
 	return tuning;
 }
 
+/* As guc.c reads it: a number, perhaps with a fraction, and a unit, with blanks around each. False: it is none. */
+static bool
+parse_memory(const char *text, uint64_t unit_bytes, double *ret_bytes)
+{
+	static const struct
+	{
+		const char *name;
+		double bytes;
+	} units[] = {{"kB", 0x1p10}, {"MB", 0x1p20}, {"GB", 0x1p30}, {"TB", 0x1p40}, {"B", 1}};
+	char *unit;
+	double number = strtod(text, &unit);
+	size_t length;
+
+	if (unit == text)
+		return false;
+	unit += strspn(unit, " ");
+	length = strcspn(unit, " ");
+	if (unit[length + strspn(unit + length, " ")] != '\0')
+		return false;
+	if (length == 0)
+	{
+		*ret_bytes = number * (double) unit_bytes;
+		return true;
+	}
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+	{
+		if (strlen(units[i].name) != length || strncmp(unit, units[i].name, length) != 0)
+			continue;
+		*ret_bytes = number * units[i].bytes;
+		return true;
+	}
+	return false;
+}
+
+bool
+postgres_parameter_exceeds(const EnvironmentVariable *parameter, uint64_t memory_mib)
+{
+	/* The unit of a bare number: pages, or what guc_tables.c says. */
+	static const struct
+	{
+		const char *name;
+		uint64_t unit_bytes;
+	} known[] = {{"shared_buffers", 8192},
+				 {"wal_buffers", 8192},
+				 {"min_dynamic_shared_memory", MIB},
+				 {"temp_buffers", 8192},
+				 {"work_mem", 1024},
+				 {"maintenance_work_mem", 1024},
+				 {"autovacuum_work_mem", 1024},
+				 {"logical_decoding_work_mem", 1024}};
+	double bytes;
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+	{
+		if (strcasecmp(known[i].name, parameter->name) == 0)
+			return parse_memory(parameter->value, known[i].unit_bytes, &bytes) && bytes > (double) memory_mib * 0x1p20;
+	}
+	return false;
+}
+
 /* In quotes, with those in it doubled; a backslash would escape (guc-file.l). */
 static void
 print_value(const char *value, Text *out)

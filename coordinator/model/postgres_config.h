@@ -5,6 +5,9 @@
 #ifndef MODEL_POSTGRES_CONFIG_H
 #define MODEL_POSTGRES_CONFIG_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/text.h"
 #include "model/spec.h"
 
@@ -27,6 +30,12 @@ typedef struct PostgresTuning
 } PostgresTuning;
 
 PostgresTuning postgres_tuning(uint64_t memory_mib, uint64_t storage_bytes);
+
+/*
+ * Whether this is a parameter that takes memory, by a value that is more than all that there is: the program of the
+ * server does not mind, but it would not start, or be killed in the first session that uses it.
+ */
+bool postgres_parameter_exceeds(const EnvironmentVariable *parameter, uint64_t memory_mib);
 
 /*
  * The file. with_data: it begins with what initdb wrote into the data directory; without, it can be checked where there

@@ -203,6 +203,7 @@ def test_the_server_checks_parameters_before_anything_changes(own_host, shop):
         ("wal_level: much", "Available values: minimal, replica, logical"),
         ("no_such: 1", 'unrecognized configuration parameter "no_such"'),
         ("checkpoint_segments: 32", "max_wal_size"),
+        ("shared_buffers: 900GB", "900GB is more than the machine's memory, 256 MiB; "),
     ):
         refused = shop.deploy(shop_file(parameter), check=False)
         name = parameter.split(":")[0]

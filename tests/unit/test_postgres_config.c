@@ -2,6 +2,7 @@
  * when the server refuses. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -78,6 +79,47 @@ test_the_file(void **state)
 }
 
 static void
+test_more_memory_than_there_is(void **state)
+{
+	static const struct
+	{
+		const char *name;
+		const char *value;
+		bool exceeds; /* of a GiB */
+	} cases[] = {
+		{"shared_buffers", "900GB", true},
+		{"shared_buffers", "1GB", false},
+		{"shared_buffers", "1.5 GB ", true},
+		{"Shared_Buffers", "1025MB", true},
+		{"shared_buffers", "131072", false},
+		{"shared_buffers", "131073", true},
+		{"shared_buffers", "0x20001", true},
+		{"shared_buffers", "1073741825B", true},
+		{"work_mem", "1048576", false},
+		{"work_mem", "1048577kB", true},
+		{"min_dynamic_shared_memory", "1025", true},
+		{"autovacuum_work_mem", "-1", false},
+		{"maintenance_work_mem", "1TB", true},
+		/* An estimate; what is no amount of memory; what PostgreSQL does not read itself. */
+		{"effective_cache_size", "900GB", false},
+		{"max_wal_size", "900GB", false},
+		{"shared_buffers", "900gb", false},
+		{"shared_buffers", "much", false},
+		{"shared_buffers", "900GB of it", false},
+		{"shared_buffers", "", false},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		const EnvironmentVariable parameter = {.name = (char *) cases[i].name, .value = (char *) cases[i].value};
+
+		if (postgres_parameter_exceeds(&parameter, 1024) != cases[i].exceeds)
+			fail_msg("%s: %s", cases[i].name, cases[i].value);
+	}
+}
+
+static void
 assert_blamed(const char *said, const char *expected)
 {
 	ResourceSet set = parse_good("postgres:\n  name: c\n  parameters:\n    wal_level: much\n    work_mem: abc\n");
@@ -143,9 +185,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tuning_follows_memory_and_storage),
-		cmocka_unit_test(test_the_file),
-		cmocka_unit_test(test_who_is_to_blame),
+		cmocka_unit_test(test_tuning_follows_memory_and_storage), cmocka_unit_test(test_the_file),
+		cmocka_unit_test(test_more_memory_than_there_is),		  cmocka_unit_test(test_who_is_to_blame),
 		cmocka_unit_test(test_json_becomes_yaml_that_reads_back),
 	};
 
