@@ -24,8 +24,10 @@
 /* While what is to be there is written, it is noted; what is found besides goes. */
 typedef struct Credentials
 {
-	EngineCluster *cluster;
+	const EngineCluster *cluster;
+	const PostgresSpec *spec; /* the cluster's, or one that it may get */
 	Engine *engine;
+	bool only_note;
 	char owner[CLUSTER_OWNER_BYTES];
 	char host[16];
 	json_t *wanted; /* "KIND NAMESPACE/NAME" */
@@ -87,56 +89,15 @@ put(Credentials *credentials, SecretKind kind, const char *name_space, const cha
 	Error error;
 
 	note_wanted(credentials, kind, name_space, name);
-	if (engine_put_secret(credentials->engine, kind, name_space, name, credentials->owner, text, &error) < 0)
+	if (!credentials->only_note &&
+		engine_put_secret(credentials->engine, kind, name_space, name, credentials->owner, text, &error) < 0)
 		log_warning("not written", "cluster", credentials->cluster->spec.name, "reason", error.message);
-}
-
-/* RFC 3986: all but letters, digits and - . _ ~ are encoded. */
-static void
-append_encoded(Text *url, const char *text)
-{
-	for (const char *c = text; *c != '\0'; c++)
-	{
-		bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
-					 strchr("-._~", *c) != NULL;
-
-		if (plain)
-			text_append_bytes(url, c, 1);
-		else
-			text_printf(url, "%%%02X", (unsigned char) *c);
-	}
-}
-
-char *
-cluster_url(const char *user, const char *password, const char *host, unsigned port, const char *database)
-{
-	Text url = {0};
-
-	text_append(&url, "postgresql://");
-	append_encoded(&url, user);
-	text_append(&url, ":");
-	append_encoded(&url, password);
-	text_printf(&url, "@%s:%u/", host, port);
-	append_encoded(&url, database);
-	return url.data;
-}
-
-/* The database that a user's connection string names. */
-const char *
-cluster_user_database(const PostgresSpec *spec, const PostgresUser *user)
-{
-	for (size_t i = 0; user != NULL && i < user->access_count; i++)
-	{
-		if (strcmp(user->access[i].database, spec->database) == 0)
-			return spec->database;
-	}
-	return user == NULL || user->access_count == 0 ? spec->database : user->access[0].database;
 }
 
 static void
 put_user_in(Credentials *credentials, const PostgresUser *user, const char *name_space, const char *password)
 {
-	const PostgresSpec *spec = &credentials->cluster->spec;
+	const PostgresSpec *spec = credentials->spec;
 	char name[SECRET_NAME_MAX_BYTES + 1];
 	char *url = cluster_url(user->name, password, credentials->host, POSTGRES_PORT, cluster_user_database(spec, user));
 
@@ -153,7 +114,7 @@ put_user_in(Credentials *credentials, const PostgresUser *user, const char *name
 static void
 put_place(Credentials *credentials, const char *prefix, const char *password)
 {
-	const PostgresSpec *spec = &credentials->cluster->spec;
+	const PostgresSpec *spec = credentials->spec;
 	const struct
 	{
 		SecretKind kind;
@@ -249,7 +210,7 @@ postgres_spec_makes_secret(const PostgresSpec *spec, SecretKind kind, const char
 static int
 put_users(Credentials *credentials, Error *err)
 {
-	const PostgresSpec *spec = &credentials->cluster->spec;
+	const PostgresSpec *spec = credentials->spec;
 	int result = 0;
 
 	for (size_t i = 0; result == 0 && i < spec->user_count; i++)
@@ -259,7 +220,10 @@ put_users(Credentials *credentials, Error *err)
 		char name[SECRET_NAME_MAX_BYTES + 1];
 
 		cluster_secret_name(spec, user->name, "password", name);
-		result = password_of(credentials->engine, spec, name, &password, err);
+		if (credentials->only_note)
+			password = memory_duplicate("");
+		else
+			result = password_of(credentials->engine, spec, name, &password, err);
 		if (result < 0)
 			break;
 		put_user_in(credentials, user, spec->name_space, password);
@@ -282,8 +246,27 @@ put_users(Credentials *credentials, Error *err)
 	return result;
 }
 
+/* Writes, or only notes, all that the cluster is to have. */
+static int
+put_all(Credentials *credentials, Error *err)
+{
+	const PostgresSpec *spec = credentials->spec;
+	char name[SECRET_NAME_MAX_BYTES + 1];
+
+	credentials->wanted = json_object();
+	cluster_owner(spec, credentials->owner);
+	cluster_secret_name(spec, NULL, "superuser-password", name);
+	note_wanted(credentials, SECRET_KIND_SECRET, spec->name_space, name);
+	cluster_next_name(spec, NULL, name);
+	note_wanted(credentials, SECRET_KIND_SECRET, spec->name_space, name);
+	for (size_t i = 0; i < spec->value_count; i++)
+		put(credentials, SECRET_KIND_VALUE, spec->name_space, spec->values[i].name, spec->values[i].value);
+	return put_users(credentials, err);
+}
+
+/* Calls function for each that the cluster has and is not to have. */
 static void
-take_away(Credentials *credentials, SecretKind kind)
+each_unwanted(const Credentials *credentials, SecretKind kind, TakenSecret function, void *context)
 {
 	json_t *list = engine_list_secrets(credentials->engine, kind, NULL);
 	const json_t *entry;
@@ -295,12 +278,10 @@ take_away(Credentials *credentials, SecretKind kind)
 		const char *name_space = json_string_value(json_object_get(entry, "namespace"));
 		const char *name = json_string_value(json_object_get(entry, "name"));
 		char *key = memory_printf("%s %s/%s", secret_kind_name(kind), name_space, name);
-		Error error;
 
 		if (owner != NULL && strcmp(owner, credentials->owner) == 0 &&
-			json_object_get(credentials->wanted, key) == NULL &&
-			engine_remove_secret(credentials->engine, kind, name_space, name, owner, &error) < 0)
-			log_warning("not taken away", "cluster", credentials->cluster->spec.name, "reason", error.message);
+			json_object_get(credentials->wanted, key) == NULL)
+			function(context, kind, name_space, name);
 		free(key);
 	}
 	json_decref(list);
@@ -309,31 +290,47 @@ take_away(Credentials *credentials, SecretKind kind)
 int
 cluster_write_credentials(EngineCluster *cluster, Error *err)
 {
-	const PostgresSpec *spec = &cluster->spec;
 	const Machine *machine = cluster_machine(cluster);
-	Credentials credentials = {.cluster = cluster, .engine = cluster->engine};
-	char name[SECRET_NAME_MAX_BYTES + 1];
+	Credentials credentials = {.cluster = cluster, .spec = &cluster->spec, .engine = cluster->engine};
 	int result;
 
 	if (machine == NULL)
 		return 0;
-	credentials.wanted = json_object();
-	cluster_owner(spec, credentials.owner);
 	network_format_address(machine->network.address, credentials.host);
-	cluster_secret_name(spec, NULL, "superuser-password", name);
-	note_wanted(&credentials, SECRET_KIND_SECRET, spec->name_space, name);
-	cluster_next_name(spec, NULL, name);
-	note_wanted(&credentials, SECRET_KIND_SECRET, spec->name_space, name);
-	for (size_t i = 0; i < spec->value_count; i++)
-		put(&credentials, SECRET_KIND_VALUE, spec->name_space, spec->values[i].name, spec->values[i].value);
-	result = put_users(&credentials, err);
-	if (result == 0)
-	{
-		take_away(&credentials, SECRET_KIND_SECRET);
-		take_away(&credentials, SECRET_KIND_VALUE);
-	}
+	result = put_all(&credentials, err);
 	json_decref(credentials.wanted);
 	return result;
+}
+
+void
+cluster_each_taken(const EngineCluster *cluster, const PostgresSpec *spec, TakenSecret function, void *context)
+{
+	Credentials credentials = {.cluster = cluster, .spec = spec, .engine = cluster->engine, .only_note = true};
+
+	if (put_all(&credentials, NULL) == 0)
+	{
+		each_unwanted(&credentials, SECRET_KIND_SECRET, function, context);
+		each_unwanted(&credentials, SECRET_KIND_VALUE, function, context);
+	}
+	json_decref(credentials.wanted);
+}
+
+static void
+take_away(void *context, SecretKind kind, const char *name_space, const char *name)
+{
+	EngineCluster *cluster = context;
+	char owner[CLUSTER_OWNER_BYTES];
+	Error error;
+
+	cluster_owner(&cluster->spec, owner);
+	if (engine_remove_secret(cluster->engine, kind, name_space, name, owner, &error) < 0)
+		log_warning("not taken away", "cluster", cluster->spec.name, "reason", error.message);
+}
+
+void
+cluster_tidy_credentials(EngineCluster *cluster)
+{
+	cluster_each_taken(cluster, &cluster->spec, take_away, cluster);
 }
 
 /* The superuser's password stays for as long as the volume does: the data knows no other one. */

@@ -64,8 +64,13 @@ void cluster_deployed(Engine *engine, const PostgresSpec *spec, const PostgresOp
 /* cluster_credentials.c */
 /* The superuser's password, made at the first call. The caller frees by secret_text_free. */
 int cluster_superuser_password(Engine *engine, const PostgresSpec *spec, char **ret_password, Error *err) MUST_CHECK;
-/* Makes what users and namespaces are to have, and takes away what they are not to have any more. */
+/* Makes what users and namespaces are to have. */
 int cluster_write_credentials(EngineCluster *cluster, Error *err) MUST_CHECK;
+/* Takes away what they are not to have any more, where no machine uses it. */
+void cluster_tidy_credentials(EngineCluster *cluster);
+/* Calls function for each secret and value that the cluster has, and would not have with this spec. */
+typedef void (*TakenSecret)(void *context, SecretKind kind, const char *name_space, const char *name);
+void cluster_each_taken(const EngineCluster *cluster, const PostgresSpec *spec, TakenSecret function, void *context);
 void cluster_remove_credentials(Engine *engine, const PostgresSpec *spec);
 /* A volume is gone: if it was a cluster's that is gone too, so is what was kept for it. */
 void engine_forget_cluster_data(Engine *engine, const char *name_space, const char *volume);
@@ -74,6 +79,7 @@ void cluster_secret_name(const PostgresSpec *spec, const char *user, const char 
 /* Whether a cluster of this spec is given a secret or value of this name in this namespace. */
 bool postgres_spec_makes_secret(const PostgresSpec *spec, SecretKind kind, const char *name_space, const char *name);
 
+/* cluster_url.c */
 /* "postgresql://USER:PASSWORD@HOST:PORT/DATABASE", encoded; to be freed by secret_text_free. */
 char *cluster_url(const char *user, const char *password, const char *host, unsigned port, const char *database);
 /* The database that a user's connection string names. user NULL: the superuser. */

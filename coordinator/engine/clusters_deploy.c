@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "engine/clusters.h"
 #include "engine/deploy_private.h"
+#include "engine/machine_secrets.h"
 #include "engine/secrets.h"
 #include "model/diagnostics.h"
 #include "model/postgres_config.h"
@@ -157,6 +158,86 @@ deploy_check_cluster(Deployment *deployment, DeployStep *step)
 		deploy_complain(deployment, step->resource, NULL, "volume", "the data is in volume %s/%s, and stays there",
 						spec->name_space, before);
 	postgres_spec_compare(&step->cluster->spec, spec, &step->changes);
+}
+
+/* A machine as it is when the deployment is through, that uses it; NULL: there is none. */
+static const AppSpec *
+find_secret_user(const Deployment *deployment, SecretKind kind, const char *name_space, const char *name)
+{
+	for (size_t i = 0; i < deployment->set.count; i++)
+	{
+		const Resource *resource = &deployment->set.resources[i];
+
+		if (resource_is_machine(resource) && strcmp(resource->app.name_space, name_space) == 0 &&
+			app_spec_uses_secret(&resource->app, kind, name))
+			return &resource->app;
+	}
+	for (const Machine *machine = deployment->engine->machines; machine != NULL; machine = machine->next)
+	{
+		if (strcmp(machine->spec.name_space, name_space) == 0 && !deploy_replaces(deployment, machine) &&
+			app_spec_uses_secret(&machine->spec, kind, name))
+			return &machine->spec;
+	}
+	return NULL;
+}
+
+/* Whose secrets have this name; NULL: none of the file's. */
+static const PostgresUser *
+find_secret_owner(const PostgresSpec *spec, const char *name)
+{
+	static const char *const kinds[] = {"username", "password", "url"};
+
+	for (size_t i = 0; i < spec->user_count; i++)
+	{
+		for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
+		{
+			char made[SECRET_NAME_MAX_BYTES + 1];
+
+			cluster_secret_name(spec, spec->users[i].name, kinds[k], made);
+			if (strcmp(made, name) == 0)
+				return &spec->users[i];
+		}
+	}
+	return NULL;
+}
+
+typedef struct CredentialsCheck
+{
+	Deployment *deployment;
+	const Resource *resource;
+} CredentialsCheck;
+
+static void
+complain_of_taken(void *context, SecretKind kind, const char *name_space, const char *name)
+{
+	const CredentialsCheck *check = context;
+	const PostgresSpec *spec = &check->resource->postgres;
+	const AppSpec *user = find_secret_user(check->deployment, kind, name_space, name);
+	const PostgresUser *owner = kind == SECRET_KIND_VALUE ? NULL : find_secret_owner(spec, name);
+	char path[64];
+
+	if (user == NULL)
+		return;
+	if (owner != NULL)
+		snprintf(path, sizeof(path), "users[%zu].namespaces", (size_t) (owner - spec->users));
+	else
+		snprintf(path, sizeof(path), "%s", kind == SECRET_KIND_VALUE ? "values" : "users");
+	deploy_complain(check->deployment, check->resource, owner != NULL && owner->mark.line != 0 ? &owner->mark : NULL,
+					path, "%s %s/%s would be taken away, and %s/%s uses it; change that first", secret_kind_name(kind),
+					name_space, name, user->name_space, user->name);
+}
+
+void
+deploy_check_credentials(Deployment *deployment)
+{
+	for (size_t i = 0; i < deployment->set.count; i++)
+	{
+		const DeployStep *step = &deployment->steps[i];
+		CredentialsCheck check = {.deployment = deployment, .resource = step->resource};
+
+		if (step->cluster != NULL)
+			cluster_each_taken(step->cluster, &step->resource->postgres, complain_of_taken, &check);
+	}
 }
 
 int

@@ -198,6 +198,14 @@ deploy_apply(Deployment *deployment)
 			cluster_deployed(engine, &deployment->steps[i].resource->postgres, &deployment->options);
 	}
 	deploy_apply_machines(deployment, false);
+	/* What of its secrets only they have used can go now. */
+	for (size_t i = 0; i < deployment->set.count; i++)
+	{
+		const Resource *resource = deployment->steps[i].resource;
+
+		if (resource->kind == RESOURCE_POSTGRES)
+			cluster_tidy_credentials(engine_find_cluster(engine, resource->head.name_space, resource->head.name));
+	}
 }
 
 static json_t *

@@ -223,7 +223,7 @@ deploy_check_service(Deployment *deployment, DeployStep *step)
 	service_spec_compare(&step->service->spec, spec, &step->changes);
 }
 
-static bool
+bool
 deploy_replaces(const Deployment *deployment, const Machine *machine)
 {
 	for (size_t i = 0; i < deployment->set.count; i++)
@@ -332,6 +332,7 @@ deploy_check(Deployment *deployment, const DeployRequest *request)
 		else
 			deploy_check_machine(deployment, step);
 	}
+	deploy_check_credentials(deployment);
 	deploy_check_reach(deployment);
 	deploy_check_order(deployment);
 	return deployment->diagnostics.count > 0 ? -EINVAL : result;

@@ -34,8 +34,14 @@ void deploy_complain(Deployment *deployment, const Resource *resource, const Sou
 /* Appends what the set's clusters become. */
 void deploy_expand_clusters(ResourceSet *set);
 void deploy_check_cluster(Deployment *deployment, DeployStep *step);
+/* Complains of credentials that a cluster would lose and a machine uses, as it will be. Of all steps, when they are
+ * filled. */
+void deploy_check_credentials(Deployment *deployment);
 /* Complains of an app or volume that belongs to a cluster, or that the file calls by the same name. */
 void deploy_check_owner(Deployment *deployment, const Resource *resource);
+
+/* Whether the machine is one of the file's. */
+bool deploy_replaces(const Deployment *deployment, const Machine *machine);
 
 /* Fills set and steps from the files. -EINVAL with diagnostics. */
 int deploy_check(Deployment *deployment, const DeployRequest *request) MUST_CHECK;

@@ -67,16 +67,21 @@ stop_at_name(void *context, const SecretName *name, const char *key_path, const 
 	return name->kind == wanted->kind && strcmp(name->name, wanted->name) == 0 ? -EEXIST : 0;
 }
 
-const Machine *
-engine_find_secret_user(const Engine *engine, SecretKind kind, const char *name_space, const char *name)
+bool
+app_spec_uses_secret(const AppSpec *spec, SecretKind kind, const char *name)
 {
 	SecretName wanted = {.kind = kind};
 
 	text_copy(wanted.name, sizeof(wanted.name), name);
+	return app_spec_each_secret(spec, stop_at_name, &wanted) == -EEXIST;
+}
+
+const Machine *
+engine_find_secret_user(const Engine *engine, SecretKind kind, const char *name_space, const char *name)
+{
 	for (const Machine *machine = engine->machines; machine != NULL; machine = machine->next)
 	{
-		if (strcmp(machine->spec.name_space, name_space) == 0 &&
-			app_spec_each_secret(&machine->spec, stop_at_name, &wanted) == -EEXIST)
+		if (strcmp(machine->spec.name_space, name_space) == 0 && app_spec_uses_secret(&machine->spec, kind, name))
 			return machine;
 	}
 	return NULL;

@@ -33,6 +33,8 @@ char *machine_secret_source(const Machine *machine, size_t number);
 typedef int (*SecretUse)(void *context, const SecretName *name, const char *key_path, const SourceMark *mark);
 int app_spec_each_secret(const AppSpec *spec, SecretUse function, void *context);
 
+bool app_spec_uses_secret(const AppSpec *spec, SecretKind kind, const char *name);
+
 /* The machine that names it, or NULL. */
 const Machine *engine_find_secret_user(const Engine *engine, SecretKind kind, const char *name_space, const char *name);
 

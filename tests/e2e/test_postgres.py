@@ -143,6 +143,35 @@ def test_a_namespace_that_is_taken_off_the_list_loses_them(own_host, shop):
     assert names(own_host, "secrets", "other") == set()
 
 
+def test_they_are_not_taken_from_a_machine_that_uses_them(own_host, shop):
+    site = f"""machine:
+  name: site
+  namespace: web
+  image: {harness.IMAGE}
+  command: [sh, -c, "trap 'exit 0' TERM; sleep 1000 & wait"]
+  environment:
+    DATABASE_URL: ${{{{ secret.shop-app-url }}}}
+"""
+    own_host.deploy(site)
+    moved = shop_file(namespace="other")
+    line = moved[: moved.index("- name: app")].count("\n") + 1
+    complaint = "secret web/shop-app-url would be taken away, and web/site uses it; change that first\n"
+    refused = shop.deploy(moved, check=False)
+    assert (refused.returncode, refused.stderr) == (
+        1, f"{own_host.root}/shop.yaml:{line}:7: postgres.users[0].namespaces: {complaint}")
+    for command in (("edit", "shop", "app", "--namespaces", "other"), ("drop", "shop", "app", "-y")):
+        refused = own_host.cli("postgres", "user", *command, "--ns", NS, check=False)
+        assert refused.returncode != 0 and complaint in refused.stderr, refused.stderr
+    assert shop.get()["users"][0]["namespaces"] == ["web"]
+    assert "shop-app-url" in names(own_host, "secrets", "web") and names(own_host, "secrets", "other") == set()
+    # Both in one deployment: the machine does without them, and then they go.
+    shop.deploy(moved + "---\n" + site.replace("${{ secret.shop-app-url }}", "none"))
+    assert names(own_host, "secrets", "web") == set()
+    own_host.cli("machine", "delete", "--ns", "web", "site", "-y")
+    shop.deploy(shop_file())
+    assert names(own_host, "secrets", "other") == set()
+
+
 def test_the_superuser_s_password_is_in_no_environment_and_no_argument(own_host, shop):
     password = own_host.cli("secrets", "get", "--ns", NS, "shop-superuser-password").stdout.strip()
     assert len(password) == 32
