@@ -39,7 +39,10 @@
 	POINT(SPENT, "spent", "that has reached the disk; CRIU has not begun")                                             \
 	POINT(RESTORED, "restored", "the processes run; the loop does not know")                                           \
 	POINT(RESUMING, "resuming", "the loop knows; the gate is closed")                                                  \
-	POINT(RESUMED, "resumed", "the gate is open; in the loop")
+	POINT(RESUMED, "resumed", "the gate is open; in the loop")                                                         \
+	POINT(VOLUME_IN_USE, "volume-in-use", "a mounted volume is about to grow as it is; EBUSY: the kernel refuses it")  \
+	POINT(VOLUME_AT_REST, "volume-at-rest", "a volume that is to grow is unmounted, nothing of it is changed")         \
+	POINT(VOLUME_GROWN, "volume-grown", "its file system has its new size; its mark is still there")
 
 #define FAULT_SYMBOL(symbol, name, where) FAULT_##symbol,
 typedef enum FaultPoint

@@ -374,7 +374,8 @@ bool
 cluster_can_be_reached(const Machine *machine)
 {
 	return !machine->facts.delete_wanted && !machine->facts.restart_wanted &&
-		   (machine->phase == PHASE_READY || machine->phase == PHASE_SUSPENDED || machine->phase == PHASE_HIBERNATED);
+		   (machine->phase == PHASE_READY || machine->phase == PHASE_SUSPENDED || machine->phase == PHASE_HIBERNATED ||
+			machine->phase == PHASE_GROWING);
 }
 
 void

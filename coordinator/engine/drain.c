@@ -73,6 +73,7 @@ drain_stage(Phase phase)
 			return DRAIN_ASKING;
 		case PHASE_DUMPING:
 		case PHASE_EVICTING:
+		case PHASE_GROWING:
 		case PHASE_RESUMING:
 			return DRAIN_WRITING;
 		case PHASE_PULLING_IMAGE:

@@ -447,6 +447,7 @@ engine_start(struct event_base *loop, const Settings *settings, Engine **ret_eng
 	}
 	for (Machine *machine = engine->machines; machine != NULL; machine = machine->next)
 		engine_adopt(machine);
+	engine_go_on_growing(engine);
 	service_end_unclaimed();
 	/* Only now: who is killed before has not seen them all. */
 	result = engine_compare_boot(engine, true, err);
@@ -489,6 +490,7 @@ engine_free(Engine *engine)
 	deserted = engine->machines == NULL;
 	engine_end_drain(engine);
 	engine_end_backups(engine);
+	engine_end_growths(engine);
 	while (engine->machines != NULL)
 	{
 		Machine *machine = engine->machines;

@@ -44,6 +44,7 @@ typedef struct Drain Drain;
 typedef struct LogWatch LogWatch;
 typedef struct Reach Reach;
 typedef struct Backups Backups;
+typedef struct Growth Growth;
 
 struct Engine
 {
@@ -71,6 +72,7 @@ struct Engine
 	EngineFollow *follows; /* the event log */
 	Drain *drain;		   /* NULL: open for everything */
 	Backups *backups;	   /* see backups.h */
+	Growth *growths;	   /* under way; see volumes.c */
 	bool host_restarted;   /* since the last coordinator */
 };
 
@@ -106,6 +108,10 @@ void engine_settle_dependents(Engine *engine, Phase before, const Machine *machi
 void engine_note_gone_dependency(Engine *engine, const char *name_space, const char *name);
 /* volumes.c: a volume that is in use becomes as large as its spec says; others do when they are used next. */
 void engine_grow_volume(Engine *engine, const VolumeSpec *spec);
+void engine_go_on_growing(Engine *engine);								 /* what an earlier coordinator could not end */
+void engine_note_growth(const Machine *machine);						 /* it is in another phase */
+void engine_end_growths(Engine *engine);								 /* before the machines */
+Machine *engine_only_user(const Engine *engine, const VolumeSpec *spec); /* who mounts it; NULL: several, or nobody */
 /* drain.c */
 void engine_note_phase(Engine *engine);								/* a machine is in another phase */
 int engine_check_open(const Engine *engine, Error *err) MUST_CHECK; /* -EBUSY while the host is drained */

@@ -127,6 +127,12 @@ machine_add_event(Machine *machine, uint64_t took_us)
 }
 
 void
+machine_add_note(Machine *machine, const char *text)
+{
+	machine_put_event(machine, clock_realtime_ms(), 0, text);
+}
+
+void
 machine_note_awake(Machine *machine, unsigned kind)
 {
 	char reason[sizeof(machine->awake.text) + 16];

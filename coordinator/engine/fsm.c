@@ -28,6 +28,12 @@ wake_wanted(const FsmFacts *facts)
 }
 
 static bool
+grow_wanted(const FsmFacts *facts)
+{
+	return facts->grow_wanted;
+}
+
+static bool
 stays_down(const FsmFacts *facts)
 {
 	return facts->stays_down;
@@ -163,6 +169,7 @@ static const FsmRow rows[] = {
 	{PHASE_HIBERNATE_FREEZING, EVENT_EXITED, ALWAYS, ACTION_SCHEDULE_RESTART, PHASE_RESTARTING, LIMIT_NONE, "killed while it was freezing"},
 	{PHASE_HIBERNATE_FREEZING, EVENT_STOP, ALWAYS, ACTION_WAKE_AND_STOP, PHASE_STOPPING, LIMIT_STOP, "asked to stop"},
 
+	{PHASE_DUMPING, EVENT_DUMPED, IF(grow_wanted), ACTION_EVICT, PHASE_EVICTING, LIMIT_STOP, "the snapshot is whole; ending the processes, so that a volume can grow"},
 	{PHASE_DUMPING, EVENT_DUMPED, IF(wake_wanted), ACTION_UNDUMP, PHASE_READY, LIMIT_NONE, "a client came while the snapshot was written; it runs on"},
 	{PHASE_DUMPING, EVENT_DUMPED, ALWAYS, ACTION_EVICT, PHASE_EVICTING, LIMIT_STOP, "the snapshot is whole; ending the processes"},
 	{PHASE_DUMPING, EVENT_DUMP_FAILED, ALWAYS, ACTION_UNDUMP, PHASE_READY, LIMIT_NONE, "the snapshot could not be written; it runs on"},
@@ -172,6 +179,7 @@ static const FsmRow rows[] = {
 	{PHASE_DUMPING, EVENT_EXITED, ALWAYS, ACTION_DISCARD, PHASE_STOPPING, LIMIT_NONE, "killed while its snapshot was written"},
 	{PHASE_DUMPING, EVENT_STOP, ALWAYS, ACTION_DISCARD, PHASE_STOPPING, LIMIT_NONE, "asked to stop"},
 
+	{PHASE_EVICTING, EVENT_EXITED, IF(grow_wanted), ACTION_GROW, PHASE_GROWING, LIMIT_NONE, "its snapshot is on disk; a volume of it grows"},
 	{PHASE_EVICTING, EVENT_EXITED, IF(wake_wanted), ACTION_RESTORE, PHASE_RESUMING, LIMIT_NONE, "a client is there"},
 	{PHASE_EVICTING, EVENT_EXITED, ALWAYS, ACTION_NONE, PHASE_HIBERNATED, LIMIT_NONE, "its snapshot is on disk"},
 	{PHASE_EVICTING, EVENT_KNOCK, ALWAYS, ACTION_NOTE_KNOCK, PHASE_EVICTING, LIMIT_STOP, "a client is there; the processes are ending"},
@@ -182,6 +190,13 @@ static const FsmRow rows[] = {
 	{PHASE_HIBERNATED, EVENT_KNOCK, ALWAYS, ACTION_RESTORE, PHASE_RESUMING, LIMIT_NONE, "a client is there"},
 	{PHASE_HIBERNATED, EVENT_WAKE, ALWAYS, ACTION_RESTORE, PHASE_RESUMING, LIMIT_NONE, "wanted"},
 	{PHASE_HIBERNATED, EVENT_STOP, ALWAYS, ACTION_DISCARD, PHASE_STOPPING, LIMIT_NONE, "asked to stop; its snapshot is given up"},
+	{PHASE_HIBERNATED, EVENT_GROW, ALWAYS, ACTION_GROW, PHASE_GROWING, LIMIT_NONE, "a volume of it grows while it sleeps"},
+
+	{PHASE_GROWING, EVENT_GROWN, IF(wake_wanted), ACTION_RESTORE, PHASE_RESUMING, LIMIT_NONE, "its volumes are mounted again"},
+	{PHASE_GROWING, EVENT_GROWN, ALWAYS, ACTION_NONE, PHASE_HIBERNATED, LIMIT_NONE, "its volumes are mounted again"},
+	{PHASE_GROWING, EVENT_KNOCK, ALWAYS, ACTION_NOTE_KNOCK, PHASE_GROWING, LIMIT_NONE, "a client is there; a volume grows"},
+	{PHASE_GROWING, EVENT_WAKE, ALWAYS, ACTION_NOTE_KNOCK, PHASE_GROWING, LIMIT_NONE, "wanted; a volume grows"},
+	{PHASE_GROWING, EVENT_STOP, ALWAYS, ACTION_DISCARD, PHASE_STOPPING, LIMIT_NONE, "asked to stop; its snapshot is given up"},
 
 	{PHASE_RESUMING, EVENT_RESTORED, ALWAYS, ACTION_RESUME, PHASE_READY, LIMIT_NONE, "restored from disk"},
 	{PHASE_RESUMING, EVENT_RESTORE_FAILED, ALWAYS, ACTION_START_COLD, PHASE_CREATING, LIMIT_NONE, "cannot be restored; starting cold"},
@@ -240,6 +255,7 @@ static const struct
 	[PHASE_DUMPING] = {"dumping", "hibernating"},
 	[PHASE_EVICTING] = {"evicting", "hibernating"},
 	[PHASE_HIBERNATED] = {"hibernated", "hibernated"},
+	[PHASE_GROWING] = {"growing", "hibernated"},
 	[PHASE_RESUMING] = {"resuming", "resuming"},
 	[PHASE_STOPPING] = {"stopping", "stopping"},
 	[PHASE_STOPPED] = {"stopped", "stopped"},
@@ -270,6 +286,8 @@ static const char *const event_names[EVENT_COUNT] = {
 	[EVENT_DUMP_BROKEN] = "dump broken",
 	[EVENT_RESTORED] = "restored",
 	[EVENT_RESTORE_FAILED] = "restore failed",
+	[EVENT_GROW] = "grow",
+	[EVENT_GROWN] = "grown",
 	[EVENT_ADOPT_SNAPSHOT] = "adopt snapshot",
 	[EVENT_ADOPT_NOTHING] = "adopt nothing",
 	[EVENT_KNOCK] = "knock",
@@ -307,6 +325,7 @@ static const char *const action_names[ACTION_COUNT] = {
 	[ACTION_DISCARD] = "remove snapshot and gate, tear down",
 	[ACTION_KEEP_GATE] = "close the gate",
 	[ACTION_NOTE_KNOCK] = "remember",
+	[ACTION_GROW] = "unmount, grow, mount",
 	[ACTION_BACK_OFF] = "try later",
 	[ACTION_CANCEL_PREPARE] = "cancel PREPARE, try later",
 	[ACTION_THAW] = "thaw, try later",

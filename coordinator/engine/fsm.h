@@ -26,6 +26,7 @@ typedef enum Phase
 	PHASE_DUMPING,			   /* hibernating: the snapshot is written */
 	PHASE_EVICTING,			   /* hibernating: the snapshot is whole, the processes go */
 	PHASE_HIBERNATED,
+	PHASE_GROWING,	/* hibernated: a volume of it is made larger, which needs it unmounted */
 	PHASE_RESUMING, /* the snapshot is restored, or waits for its turn */
 	PHASE_STOPPING,
 	PHASE_STOPPED,
@@ -58,6 +59,8 @@ typedef enum FsmEvent
 	EVENT_DUMP_BROKEN, /* and what is left of the processes cannot run on */
 	EVENT_RESTORED,
 	EVENT_RESTORE_FAILED,
+	EVENT_GROW,	  /* a volume is to become larger, and cannot while it is mounted */
+	EVENT_GROWN,  /* or could not; the snapshot is as good as it was */
 	EVENT_KNOCK,  /* a client at the door */
 	EVENT_WAKE,	  /* the user or a program that is to run inside */
 	EVENT_EXITED, /* the first process has ended */
@@ -97,6 +100,7 @@ typedef enum FsmAction
 	ACTION_DISCARD,
 	ACTION_KEEP_GATE,
 	ACTION_NOTE_KNOCK,
+	ACTION_GROW,
 	ACTION_BACK_OFF,
 	ACTION_CANCEL_PREPARE,
 	ACTION_THAW,
@@ -128,7 +132,8 @@ typedef struct FsmFacts
 	bool channel_open; /* the extension is connected and has said READY */
 	bool delete_wanted;
 	bool restart_wanted;	 /* stop, then start again */
-	bool wake_wanted;		 /* a client came while the snapshot was written */
+	bool wake_wanted;		 /* a client came while the snapshot was written or a volume grew, or it ran before */
+	bool grow_wanted;		 /* it goes to disk because a volume of it is to grow */
 	bool stays_down;		 /* the first process has ended, and its restart policy does not start it again */
 	bool first_start_failed; /* it has ended while its init scripts ran */
 } FsmFacts;

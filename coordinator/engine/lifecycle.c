@@ -65,8 +65,23 @@ machine_start_work(Machine *machine, const JobSpec *spec, FsmEvent failed)
 
 /* ---- creating ---- */
 
+/*
+ * As large as it is written: in use where the kernel lets us, else at rest, which it is while its one machine is. A
+ * client that waits for a restore does not wait for the kernel to let go of a volume.
+ */
 static int
-create_volumes(const Machine *machine, Error *err)
+grow_volume(const Machine *machine, const EngineVolume *volume, const HostVolume *host, Error *err)
+{
+	int result = volume_grow(host, volume->spec.size_bytes, err);
+
+	if (result == -EBUSY && machine->phase != PHASE_RESUMING &&
+		engine_only_user(machine->engine, &volume->spec) == machine)
+		result = volume_grow_at_rest(host, volume->spec.size_bytes, err);
+	return result == -EBUSY ? 0 : result;
+}
+
+int
+machine_mount_volumes(const Machine *machine, Error *err)
 {
 	for (size_t i = 0; i < machine->spec.volume_count; i++)
 	{
@@ -79,11 +94,8 @@ create_volumes(const Machine *machine, Error *err)
 			return error_set(err, -ENOENT, "volume %s/%s: does not exist", mount->name_space, mount->name);
 		volume_plan(&machine->engine->layout, mount->name_space, mount->name, &host);
 		result = access(host.image_path, F_OK) == 0 ? 0 : volume_create(&host, volume->spec.size_bytes, err);
-		/* One that others use, and that cannot grow in use here, is as large as it is. */
 		if (result == 0)
-			result = volume_grow(&host, volume->spec.size_bytes, err);
-		if (result == -EBUSY)
-			result = 0;
+			result = grow_volume(machine, volume, &host, err);
 		if (result == 0)
 			result = volume_mount(&host, machine->image_config.uid, machine->image_config.gid,
 								  volume->spec.mode == VOLUME_READ_ONLY, err);
@@ -225,7 +237,7 @@ int
 machine_prepare_host(const Machine *machine, Error *err)
 {
 	CgroupLimits limits = machine_limits(machine);
-	int result = create_volumes(machine, err);
+	int result = machine_mount_volumes(machine, err);
 
 	if (result == 0)
 		result = shm_mount(machine->paths.shm, MACHINE_SHM_BYTES, err);

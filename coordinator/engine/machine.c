@@ -327,6 +327,9 @@ machine_act(Machine *machine, const FsmRow *row, const char *detail)
 			machine->facts.wake_wanted = true;
 			text_copy(machine->knocker, sizeof(machine->knocker), detail == NULL ? "" : detail);
 			break;
+		case ACTION_GROW:
+			machine_grow(machine);
+			break;
 		case ACTION_BACK_OFF:
 			machine_back_off(machine, 0);
 			break;
@@ -387,6 +390,7 @@ machine_dispatch(Machine *machine, FsmEvent event, const char *detail)
 		evtimer_del(machine->idle_timer);
 	machine_settle_boot(machine, row->action == ACTION_WARN_SLOW);
 	engine_note_phase(machine->engine);
+	engine_note_growth(machine);
 	engine_settle_dependents(machine->engine, before, machine);
 	engine_settle_cluster(machine->engine, machine);
 	/* Settled before acting as well: an action may go on to the next phase at once, and this one was reached. */

@@ -11,6 +11,7 @@
  *   dependencies.c  what it depends on, and who waits for it
  *   exit.c        what its restart policy says when it ends
  *   pressure.c    who goes to disk when the host's memory runs short
+ *   volumes.c     volumes that grow while it uses them
  *   drain.c       all of them to rest, before the host shuts down
  *   idle.c        when it is time to suspend, and why it is not
  *   plain.c       the same for a machine in which nothing speaks to us
@@ -263,6 +264,8 @@ uint64_t machine_ignored_due_ns(const Machine *machine, const ActivityVerdict *v
 /* The delay, or less where ignored sessions may be all that goes on. */
 uint64_t machine_ignored_look_ms(const Machine *machine, const ActivityVerdict *verdict, uint64_t delay_ms);
 int machine_prepare_host(const Machine *machine, Error *err) MUST_CHECK; /* for a job's child */
+/* Makes them, makes them as large as they are to be, mounts them. No process of it lives. For a job's child. */
+int machine_mount_volumes(const Machine *machine, Error *err) MUST_CHECK;
 
 /*
  * Kills what is left of a machine's processes, and waits until its control group is empty. For a job's child.
@@ -301,6 +304,9 @@ void machine_discard(Machine *machine);
 void machine_keep_gate(Machine *machine);
 void machine_forget_snapshot(Machine *machine);
 void machine_reclaim_from_disk(Machine *machine); /* its processes live: snapshot and gate go */
+
+/* volumes.c */
+void machine_grow(Machine *machine); /* what of its volumes is to grow; it is on disk */
 
 /* wake.c */
 void machine_wake(Machine *machine, const char *woken_by);
@@ -345,6 +351,7 @@ struct json_t *machine_last_words_to_json(const Machine *machine); /* the last l
 
 /* event_log.c */
 void machine_add_event(Machine *machine, uint64_t took_us); /* it is in another phase */
+void machine_add_note(Machine *machine, const char *text);	/* something else that users want to know */
 /* `awake` keeps it from going to sleep. kind: an ActivityReason, or AWAKE_UNREACHABLE. */
 void machine_note_awake(Machine *machine, unsigned kind);
 #define AWAKE_UNREACHABLE 31 /* nobody could wake it */

@@ -49,6 +49,7 @@ machine_may_rotate(const Machine *machine)
 		case PHASE_DUMPING:
 		case PHASE_EVICTING:
 		case PHASE_HIBERNATED:
+		case PHASE_GROWING:
 		case PHASE_RESUMING:
 		case PHASE_DELETING:
 			return false;

@@ -114,7 +114,7 @@ wait_is_over(const EngineWait *wait, int *ret_result, Error *ret_error)
 			}
 			return false;
 		case WAIT_ON_DISK:
-			if (phase == PHASE_HIBERNATED)
+			if (phase == PHASE_HIBERNATED || phase == PHASE_GROWING)
 				return true;
 			if (strcmp(phase_name(phase), phase_name(PHASE_DUMPING)) != 0)
 			{

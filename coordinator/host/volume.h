@@ -39,10 +39,17 @@ void volume_plan(const HostLayout *layout, const char *name_space, const char *n
 int volume_create(const HostVolume *volume, uint64_t size_bytes, Error *err) MUST_CHECK;
 
 /*
- * Makes it at least so large, mounted or not; large enough is no error. What was cut off is ended. -EBUSY when it is
- * mounted and cannot grow like that here: then it can once it is unmounted. Runs programs: for a job's child.
+ * Makes it at least so large, mounted or not; large enough is no error. What was cut off is ended. -EBUSY when it
+ * cannot grow now, is whole and can be used as it was: mounted, it needs CAP_SYS_RESOURCE; at rest, somebody has a copy
+ * of the mount, or there is no room. Runs programs: for a job's child.
  */
 int volume_grow(const HostVolume *volume, uint64_t size_bytes, Error *err) MUST_CHECK;
+
+/* The same, unmounted first and left so: the caller knows that no process uses it, and mounts it again. */
+int volume_grow_at_rest(const HostVolume *volume, uint64_t size_bytes, Error *err) MUST_CHECK;
+
+/* Smaller than that, or its growth was cut off. */
+bool volume_needs_growth(const HostVolume *volume, uint64_t size_bytes);
 
 /* "namespace/name", for messages. */
 const char *volume_label(const HostVolume *volume);

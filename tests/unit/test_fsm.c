@@ -12,7 +12,7 @@
 
 #include "engine/fsm.h"
 
-#define FACTS_COMBINATIONS 128
+#define FACTS_COMBINATIONS 256
 
 static FsmFacts
 facts_of(unsigned bits)
@@ -23,7 +23,8 @@ facts_of(unsigned bits)
 					  .restart_wanted = bits & 8,
 					  .wake_wanted = bits & 16,
 					  .stays_down = bits & 32,
-					  .first_start_failed = bits & 64};
+					  .first_start_failed = bits & 64,
+					  .grow_wanted = bits & 128};
 }
 
 /* The row for an event in a phase, whatever the facts: the test fails where they make a difference. */
@@ -75,6 +76,7 @@ test_stop(void **state)
 	assert_row(PHASE_DUMPING, EVENT_STOP, ACTION_DISCARD, PHASE_STOPPING);
 	assert_row(PHASE_EVICTING, EVENT_STOP, ACTION_DISCARD, PHASE_STOPPING);
 	assert_row(PHASE_HIBERNATED, EVENT_STOP, ACTION_DISCARD, PHASE_STOPPING);
+	assert_row(PHASE_GROWING, EVENT_STOP, ACTION_DISCARD, PHASE_STOPPING);
 	assert_row(PHASE_RESUMING, EVENT_STOP, ACTION_DISCARD, PHASE_STOPPING);
 	assert_row(PHASE_STOPPING, EVENT_STOP, ACTION_NONE, PHASE_STOPPING);
 	assert_row(PHASE_STOPPED, EVENT_STOP, ACTION_TEAR_DOWN, PHASE_STOPPING);
@@ -164,6 +166,45 @@ test_hibernation(void **state)
 	assert_row(PHASE_HIBERNATED, EVENT_WAKE, ACTION_RESTORE, PHASE_RESUMING);
 	assert_row(PHASE_RESUMING, EVENT_RESTORED, ACTION_RESUME, PHASE_READY);
 	assert_row(PHASE_RESUMING, EVENT_RESTORE_FAILED, ACTION_START_COLD, PHASE_CREATING);
+}
+
+/*
+ * A volume that cannot grow in use: its machine goes to disk for it whoever comes, and the volume grows only when no
+ * process is left and before any is restored.
+ */
+static void
+test_growth(void **state)
+{
+	FsmFacts grows = {.grow_wanted = true};
+	FsmFacts wanted = {.grow_wanted = true, .wake_wanted = true};
+	FsmFacts knocked = {.wake_wanted = true};
+	FsmFacts calm = {0};
+	size_t count;
+	const FsmRow *rows = fsm_rows(&count);
+
+	(void) state;
+	assert_int_equal(fsm_find(PHASE_DUMPING, EVENT_DUMPED, &wanted)->to, PHASE_EVICTING);
+	assert_int_equal(fsm_find(PHASE_DUMPING, EVENT_DUMPED, &grows)->to, PHASE_EVICTING);
+	assert_int_equal(fsm_find(PHASE_EVICTING, EVENT_EXITED, &wanted)->to, PHASE_GROWING);
+	assert_int_equal(fsm_find(PHASE_EVICTING, EVENT_EXITED, &grows)->to, PHASE_GROWING);
+	assert_row(PHASE_HIBERNATED, EVENT_GROW, ACTION_GROW, PHASE_GROWING);
+	assert_row(PHASE_GROWING, EVENT_KNOCK, ACTION_NOTE_KNOCK, PHASE_GROWING);
+	assert_row(PHASE_GROWING, EVENT_WAKE, ACTION_NOTE_KNOCK, PHASE_GROWING);
+	assert_int_equal(fsm_find(PHASE_GROWING, EVENT_GROWN, &knocked)->action, ACTION_RESTORE);
+	assert_int_equal(fsm_find(PHASE_GROWING, EVENT_GROWN, &knocked)->to, PHASE_RESUMING);
+	assert_int_equal(fsm_find(PHASE_GROWING, EVENT_GROWN, &calm)->to, PHASE_HIBERNATED);
+	assert_null(the_row(PHASE_READY, EVENT_GROW));
+	assert_null(the_row(PHASE_SUSPENDED, EVENT_GROW));
+	assert_null(the_row(PHASE_RESUMING, EVENT_GROW));
+	for (size_t i = 0; i < count; i++)
+	{
+		if (rows[i].action == ACTION_GROW)
+			assert_int_equal(rows[i].to, PHASE_GROWING);
+		if (rows[i].to == PHASE_GROWING && rows[i].from != PHASE_GROWING)
+			assert_int_equal(rows[i].action, ACTION_GROW);
+	}
+	assert_false(fsm_phase_has_process(PHASE_GROWING));
+	assert_true(fsm_phase_is_up(PHASE_GROWING));
 }
 
 /* Whatever goes wrong between the wish to suspend and the sleep ends in a running server that is not frozen. */
@@ -384,7 +425,8 @@ test_names(void **state)
 			assert_string_not_equal(fsm_phase_key((Phase) i), fsm_phase_key((Phase) k));
 			/* The two halves of suspending have one name for users; all others have their own. */
 			bool one_name = (k == PHASE_PREPARING && i == PHASE_FREEZING) ||
-							(k >= PHASE_HIBERNATE_PREPARING && i <= PHASE_EVICTING && i > PHASE_HIBERNATE_PREPARING);
+							(k >= PHASE_HIBERNATE_PREPARING && i <= PHASE_EVICTING && i > PHASE_HIBERNATE_PREPARING) ||
+							(k == PHASE_HIBERNATED && i == PHASE_GROWING);
 
 			if (!one_name)
 				assert_string_not_equal(phase_name((Phase) i), phase_name((Phase) k));
@@ -422,6 +464,7 @@ main(void)
 		cmocka_unit_test(test_exited),
 		cmocka_unit_test(test_wake),
 		cmocka_unit_test(test_hibernation),
+		cmocka_unit_test(test_growth),
 		cmocka_unit_test(test_a_suspend_that_fails_ends_in_ready),
 		cmocka_unit_test(test_only_the_last_look_lets_it_sleep),
 		cmocka_unit_test(test_guards),

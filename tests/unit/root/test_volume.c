@@ -387,6 +387,28 @@ test_grows_in_use(void **state)
 	assert_file("a", "kept");
 }
 
+/* Whoever has it mounted, and knows that no process uses it. */
+static void
+test_grows_at_rest(void **state)
+{
+	uint64_t before;
+	Error err = {0};
+
+	(void) state;
+	create_and_mount(32 * MIB);
+	write_file("a", "kept");
+	before = file_system_bytes();
+	assert_false(volume_needs_growth(&volume, 32 * MIB));
+	check(volume_grow_at_rest(&volume, 32 * MIB, &err), &err);
+	assert_int_equal(file_system_bytes(), before); /* nothing to do: mounted still */
+	assert_true(volume_needs_growth(&volume, 96 * MIB));
+	check(volume_grow_at_rest(&volume, 96 * MIB, &err), &err);
+	assert_false(volume_needs_growth(&volume, 96 * MIB));
+	check(volume_mount(&volume, 1234, 1235, false, &err), &err);
+	assert_true(file_system_bytes() > before + 48 * MIB);
+	assert_file("a", "kept");
+}
+
 static void
 test_left_device_is_used_again(void **state)
 {
@@ -547,6 +569,7 @@ main(void)
 		with_volume(test_grows_while_it_rests),
 		with_volume(test_growth_that_was_cut_off_is_ended),
 		with_volume(test_grows_in_use),
+		with_volume(test_grows_at_rest),
 		with_volume(test_left_device_is_used_again),
 		with_volume(test_foreign_mount_is_refused),
 		with_volume(test_open_file_makes_it_busy),
