@@ -10,16 +10,8 @@
 #define MIB UINT64_C(1048576)
 #define GIB (1024 * MIB)
 
-static const struct
-{
-	const char *word;
-	unsigned bit;
-} roles[] = {
-	{"Superuser", POSTGRES_ROLE_SUPERUSER},	  {"Createdb", POSTGRES_ROLE_CREATEDB},
-	{"Createrole", POSTGRES_ROLE_CREATEROLE}, {"Inherit", POSTGRES_ROLE_INHERIT},
-	{"Login", POSTGRES_ROLE_LOGIN},			  {"Replication", POSTGRES_ROLE_REPLICATION},
-	{"Bypassrls", POSTGRES_ROLE_BYPASSRLS},
-};
+const char *const postgres_role_words[POSTGRES_ROLE_COUNT] = {"SUPERUSER", "CREATEDB",	  "CREATEROLE", "INHERIT",
+															  "LOGIN",	   "REPLICATION", "BYPASSRLS"};
 
 /* keys_postgres.c says the same to people. */
 static const struct
@@ -36,10 +28,10 @@ static const struct
 unsigned
 postgres_role_find(const char *word)
 {
-	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
+	for (unsigned bit = 0; bit < POSTGRES_ROLE_COUNT; bit++)
 	{
-		if (strcasecmp(roles[i].word, word) == 0)
-			return roles[i].bit;
+		if (strcasecmp(postgres_role_words[bit], word) == 0)
+			return 1U << bit;
 	}
 	return 0;
 }

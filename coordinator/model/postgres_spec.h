@@ -25,6 +25,10 @@ typedef enum PostgresRole
 	POSTGRES_ROLE_REPLICATION = 1 << 5,
 	POSTGRES_ROLE_BYPASSRLS = 1 << 6
 } PostgresRole;
+#define POSTGRES_ROLE_COUNT 7
+
+/* "SUPERUSER" of 1 << 0 and so on, in the order of the bits. */
+extern const char *const postgres_role_words[POSTGRES_ROLE_COUNT];
 
 /* The bit of a word such as "Createdb", in upper or lower case; 0: there is none. */
 unsigned postgres_role_find(const char *word);

@@ -8,9 +8,6 @@
 
 #define METADATA_SUFFIX "_metadata"
 
-const char *const role_attribute_words[ROLE_ATTRIBUTE_COUNT] = {"SUPERUSER", "CREATEDB",	"CREATEROLE", "INHERIT",
-																"LOGIN",	 "REPLICATION", "BYPASSRLS"};
-
 enum
 {
 	SCHEMA_USAGE = 1 << 0,

@@ -11,24 +11,9 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "model/postgres_spec.h"
 
-#define ROLE_NAME_MAX_BYTES 63 /* NAMEDATALEN - 1 */
-
-/* Attributes of a role, as bits. */
-typedef enum RoleAttribute
-{
-	ROLE_SUPERUSER = 1 << 0,
-	ROLE_CREATEDB = 1 << 1,
-	ROLE_CREATEROLE = 1 << 2,
-	ROLE_INHERIT = 1 << 3,
-	ROLE_LOGIN = 1 << 4,
-	ROLE_REPLICATION = 1 << 5,
-	ROLE_BYPASSRLS = 1 << 6
-} RoleAttribute;
-#define ROLE_ATTRIBUTE_COUNT 7
-
-/* "SUPERUSER" of 1 << 0 and so on, in the order of the bits. */
-extern const char *const role_attribute_words[ROLE_ATTRIBUTE_COUNT];
+#define ROLE_NAME_MAX_BYTES POSTGRES_NAME_MAX_BYTES
 
 typedef enum AccessLevel
 {
@@ -51,7 +36,7 @@ typedef struct AccountAccess
 typedef struct Account
 {
 	const char *name;
-	unsigned attributes;  /* RoleAttribute: all that the user has, and no other */
+	unsigned attributes;  /* PostgresRole: all that the user has, and no other */
 	const char *password; /* in clear; set when the user is made or adopted. NULL: none */
 	bool set_password;	  /* also when it is there already */
 	const AccountAccess *access;

@@ -49,7 +49,7 @@ read_roles(PostgresConnection *connection, Catalog *catalog, Error *err)
 		role->name = copy_field(rows, i, 0);
 		role->oid = copy_field(rows, i, 1);
 		role->comment = copy_field(rows, i, 2);
-		for (int bit = 0; bit < ROLE_ATTRIBUTE_COUNT; bit++)
+		for (int bit = 0; bit < POSTGRES_ROLE_COUNT; bit++)
 			role->attributes |= *PQgetvalue(rows, i, 4 + bit) == 't' ? 1U << bit : 0;
 		role->ours = role->comment != NULL && strncmp(role->comment, ROLE_MARK, strlen(ROLE_MARK)) == 0;
 		role->other_password =

@@ -16,7 +16,7 @@ is_declared(const Planner *planner, const Accounts *accounts, const char *databa
 	const Account *account = accounts_find_user(accounts, role);
 
 	return strcmp(role, planner->superuser) == 0 || (owner != NULL && strcmp(owner, role) == 0) ||
-		   (account != NULL && (account->attributes & ROLE_SUPERUSER) != 0);
+		   (account != NULL && (account->attributes & POSTGRES_ROLE_SUPERUSER) != 0);
 }
 
 /* Whether the server lets it, in this schema or, for SCHEMA_EVERY, in one of them. */

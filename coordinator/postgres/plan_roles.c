@@ -12,10 +12,10 @@
 static void
 append_attributes(Text *sql, unsigned attributes, unsigned mask)
 {
-	for (int bit = 0; bit < ROLE_ATTRIBUTE_COUNT; bit++)
+	for (int bit = 0; bit < POSTGRES_ROLE_COUNT; bit++)
 	{
 		if ((mask & (1U << bit)) != 0)
-			text_printf(sql, " %s%s", (attributes & (1U << bit)) != 0 ? "" : "NO", role_attribute_words[bit]);
+			text_printf(sql, " %s%s", (attributes & (1U << bit)) != 0 ? "" : "NO", postgres_role_words[bit]);
 	}
 }
 
@@ -79,11 +79,11 @@ add_user_statement(Planner *planner, PlanStep *step, const Account *account, con
 static void
 tell_role_drift(Planner *planner, const CatalogRole *role, unsigned changed_by_hand)
 {
-	for (int bit = 0; bit < ROLE_ATTRIBUTE_COUNT; bit++)
+	for (int bit = 0; bit < POSTGRES_ROLE_COUNT; bit++)
 	{
 		if ((changed_by_hand & (1U << bit)) != 0)
 			plan_lines_add(&planner->plan.drift, "user \"%s\" %s %s", role->name,
-						   (role->attributes & (1U << bit)) != 0 ? "was given" : "has lost", role_attribute_words[bit]);
+						   (role->attributes & (1U << bit)) != 0 ? "was given" : "has lost", postgres_role_words[bit]);
 	}
 	if (role->other_password)
 		plan_lines_add(&planner->plan.drift, "user \"%s\" has another password than its secret", role->name);

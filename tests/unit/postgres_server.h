@@ -33,14 +33,17 @@ typedef struct PostgresServer
 	pid_t pid;
 } PostgresServer;
 
+/* The one of a test program. */
+static PostgresServer server;
+
 /* Runs a program as the user of the server; it gets the signal when we die. */
 static inline pid_t
-server_spawn(const PostgresServer *server, const char *const *argv, int death_signal)
+server_spawn(const char *const *argv, int death_signal)
 {
 	char log[96];
 	pid_t pid, parent = getpid();
 
-	snprintf(log, sizeof(log), "%s/log", server->directory);
+	snprintf(log, sizeof(log), "%s/log", server.directory);
 	pid = fork();
 	if (pid == 0)
 	{
@@ -63,7 +66,7 @@ server_spawn(const PostgresServer *server, const char *const *argv, int death_si
 }
 
 static inline bool
-server_run_initdb(const PostgresServer *server)
+server_run_initdb(void)
 {
 	char data[96], password[96];
 	const char *const argv[] = {
@@ -72,20 +75,20 @@ server_run_initdb(const PostgresServer *server)
 	FILE *file;
 	int status = -1;
 
-	snprintf(data, sizeof(data), "%s/data", server->directory);
-	snprintf(password, sizeof(password), "%s/password", server->directory);
+	snprintf(data, sizeof(data), "%s/data", server.directory);
+	snprintf(password, sizeof(password), "%s/password", server.directory);
 	file = fopen(password, "we");
 	if (file == NULL)
 		return false;
 	fprintf(file, "%s\n", SERVER_PASSWORD);
 	fclose(file);
-	waitpid(server_spawn(server, argv, SIGKILL), &status, 0);
+	waitpid(server_spawn(argv, SIGKILL), &status, 0);
 	return status == 0;
 }
 
-/* 0 or -1; what it said is in the log of the directory. */
+/* Starts and ends it for all tests of the program; what it said is in the log of the directory. */
 static inline int
-server_start(PostgresServer *server)
+server_set_up(void **state)
 {
 	const struct passwd *user = getpwnam("postgres");
 	char data[96];
@@ -93,7 +96,7 @@ server_start(PostgresServer *server)
 								"-D",
 								data,
 								"-k",
-								server->directory,
+								server.directory,
 								"-c",
 								"listen_addresses=",
 								"-c",
@@ -108,33 +111,36 @@ server_start(PostgresServer *server)
 								"max_connections=40",
 								NULL};
 
-	strcpy(server->directory, "/tmp/lttle-unit-XXXXXX");
-	if (mkdtemp(server->directory) == NULL ||
-		(geteuid() == 0 && (user == NULL || chown(server->directory, user->pw_uid, user->pw_gid) < 0)) ||
-		!server_run_initdb(server))
+	(void) state;
+	strcpy(server.directory, "/tmp/lttle-unit-XXXXXX");
+	if (mkdtemp(server.directory) == NULL ||
+		(geteuid() == 0 && (user == NULL || chown(server.directory, user->pw_uid, user->pw_gid) < 0)) ||
+		!server_run_initdb())
 		return -1;
-	snprintf(data, sizeof(data), "%s/data", server->directory);
+	snprintf(data, sizeof(data), "%s/data", server.directory);
 	/* SIGQUIT: at once, without a checkpoint. */
-	server->pid = server_spawn(server, argv, SIGQUIT);
-	return server->pid > 0 ? 0 : -1;
+	server.pid = server_spawn(argv, SIGQUIT);
+	return server.pid > 0 ? 0 : -1;
 }
 
-static inline void
-server_stop(PostgresServer *server)
+static inline int
+server_tear_down(void **state)
 {
-	const char *const argv[] = {"rm", "-rf", server->directory, NULL};
+	const char *const argv[] = {"rm", "-rf", server.directory, NULL};
 	Error err;
 
-	if (server->pid > 0 && kill(server->pid, SIGQUIT) == 0)
-		waitpid(server->pid, NULL, 0);
+	(void) state;
+	if (server.pid > 0 && kill(server.pid, SIGQUIT) == 0)
+		waitpid(server.pid, NULL, 0);
 	if (process_run(argv, 30000, NULL, &err) < 0)
 		fprintf(stderr, "%s\n", err.message);
+	return 0;
 }
 
 static inline PostgresTarget
-server_target(const PostgresServer *server)
+server_target(void)
 {
-	return (PostgresTarget){.host = server->directory,
+	return (PostgresTarget){.host = server.directory,
 							.port = 5432,
 							.user = "postgres",
 							.password = SERVER_PASSWORD,
@@ -149,14 +155,14 @@ server_deadline(unsigned seconds)
 
 /* All that the server has logged. The caller frees. */
 static inline char *
-server_log(const PostgresServer *server)
+server_log(void)
 {
 	Text text = {0};
 	char path[96], buffer[4096];
 	FILE *file;
 	size_t size;
 
-	snprintf(path, sizeof(path), "%s/log", server->directory);
+	snprintf(path, sizeof(path), "%s/log", server.directory);
 	file = fopen(path, "re");
 	while (file != NULL && (size = fread(buffer, 1, sizeof(buffer), file)) > 0)
 		text_append_bytes(&text, buffer, size);

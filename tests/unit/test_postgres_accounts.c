@@ -17,7 +17,7 @@
 #include "postgres_server.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define PLAIN		 (ROLE_LOGIN | ROLE_INHERIT)
+#define PLAIN		 (POSTGRES_ROLE_LOGIN | POSTGRES_ROLE_INHERIT)
 #define DENIED		 "42501" /* insufficient_privilege */
 #define ACCESSES(...)                                                                                                  \
 	.access = (const AccountAccess[]){__VA_ARGS__}, .access_count = COUNT(((AccountAccess[]){__VA_ARGS__}))
@@ -27,29 +27,12 @@
 		.database_count = COUNT(database_list)                                                                         \
 	}
 
-static PostgresServer server;
-
-static int
-start(void **state)
-{
-	(void) state;
-	return server_start(&server);
-}
-
-static int
-stop(void **state)
-{
-	(void) state;
-	server_stop(&server);
-	return 0;
-}
-
 /* Runs statements as somebody: "" when they are done, or the SQLSTATE. */
 static const char *
 try_as(const char *user, const char *password, const char *database, const char *sql)
 {
 	static char state[6];
-	PostgresTarget target = server_target(&server);
+	PostgresTarget target = server_target();
 	_cleanup_postgres_ PostgresConnection *connection = NULL;
 	Error err = {0};
 
@@ -73,7 +56,7 @@ run_as_superuser(const char *database, const char *sql)
 static char *
 read_value(const char *database, const char *sql)
 {
-	PostgresTarget target = server_target(&server);
+	PostgresTarget target = server_target();
 	_cleanup_postgres_ PostgresConnection *connection = NULL;
 	_cleanup_result_ PGresult *rows = NULL;
 	Error err = {0};
@@ -104,7 +87,7 @@ print_lines(const char *what, const PlanLines *list)
 static int
 settle(const PlanRequest *request, Plan *ret_plan, Error *err)
 {
-	_cleanup_sessions_ Sessions sessions = {.target = server_target(&server), .deadline_ns = server_deadline(60)};
+	_cleanup_sessions_ Sessions sessions = {.target = server_target(), .deadline_ns = server_deadline(60)};
 	_cleanup_plan_ Plan plan = {0};
 	PlanRequest labelled = *request;
 	int result;
@@ -196,7 +179,7 @@ test_names_and_passwords_are_quoted(void **state)
 	assert_string_equal(try_as("SELECT", users[1].password, databases[0].name, "SELECT 1"), "");
 	assert_settled(&wanted);
 	clean(&wanted);
-	log = server_log(&server);
+	log = server_log();
 	assert_non_null(strstr(log, "COMMENT ON ROLE")); /* all else is logged */
 	assert_null(strstr(log, "plain-and-simple-secret"));
 	assert_null(strstr(log, every + 64));
@@ -217,24 +200,24 @@ test_attributes_are_set_and_unset(void **state)
 
 	(void) state;
 	must_settle(&wanted, NULL);
-	for (unsigned step = 0; step < 2 * ROLE_ATTRIBUTE_COUNT; step++)
+	for (unsigned step = 0; step < 2 * POSTGRES_ROLE_COUNT; step++)
 	{
 		_cleanup_free_ char *attributes = NULL;
-		char expected[ROLE_ATTRIBUTE_COUNT + 1];
+		char expected[POSTGRES_ROLE_COUNT + 1];
 
 		before = user;
-		user.attributes ^= 1U << step % ROLE_ATTRIBUTE_COUNT;
+		user.attributes ^= 1U << step % POSTGRES_ROLE_COUNT;
 		must_settle(&wanted, &made);
-		for (unsigned bit = 0; bit < ROLE_ATTRIBUTE_COUNT; bit++)
+		for (unsigned bit = 0; bit < POSTGRES_ROLE_COUNT; bit++)
 			expected[bit] = (user.attributes & (1U << bit)) != 0 ? 't' : 'f';
-		expected[ROLE_ATTRIBUTE_COUNT] = '\0';
+		expected[POSTGRES_ROLE_COUNT] = '\0';
 		attributes = read_value("postgres", "SELECT concat(rolsuper, rolcreatedb, rolcreaterole, rolinherit, "
 											"rolcanlogin, rolreplication, rolbypassrls) FROM pg_roles WHERE "
 											"rolname = 'changing'");
 		assert_string_equal(attributes, expected);
 	}
 	{
-		_cleanup_sessions_ Sessions sessions = {.target = server_target(&server), .deadline_ns = server_deadline(60)};
+		_cleanup_sessions_ Sessions sessions = {.target = server_target(), .deadline_ns = server_deadline(60)};
 		_cleanup_plan_ Plan plan = {0};
 
 		user.set_password = true;
@@ -357,7 +340,7 @@ test_a_plan_of_one_database_is_whole_or_nothing(void **state)
 	};
 	const AccountDatabase databases[] = {{.name = "postgres"}};
 	const Accounts wanted = ACCOUNTS(users, databases);
-	_cleanup_sessions_ Sessions sessions = {.target = server_target(&server), .deadline_ns = server_deadline(60)};
+	_cleanup_sessions_ Sessions sessions = {.target = server_target(), .deadline_ns = server_deadline(60)};
 	_cleanup_plan_ Plan plan = {0};
 	Error err = {0};
 
@@ -460,7 +443,7 @@ test_sessions_end_with_the_user(void **state)
 	const AccountDatabase databases[] = {{.name = "postgres"}};
 	const Accounts made = ACCOUNTS(users, databases);
 	const Accounts wanted = {.databases = databases, .database_count = 1};
-	PostgresTarget target = server_target(&server);
+	PostgresTarget target = server_target();
 	_cleanup_postgres_ PostgresConnection *connection = NULL;
 	Error err = {0};
 
@@ -515,7 +498,7 @@ test_drift_is_told_and_left(void **state)
 	assert_true(has_line(&plan.drift, "database \"shop\" was given to \"postgres\""));
 	/* Another change goes through, and leaves them alone. */
 	memcpy(changed, users, sizeof(users));
-	changed[0].attributes |= ROLE_REPLICATION;
+	changed[0].attributes |= POSTGRES_ROLE_REPLICATION;
 	assert_int_equal(settle(&(PlanRequest){.wanted = &more, .made = &wanted}, &again, &err), 0);
 	assert_value("shop", "SELECT concat(rolcreatedb) FROM pg_roles WHERE rolname = 'reader'", "t");
 	assert_value("shop", "SELECT concat(rolinherit, rolreplication) FROM pg_roles WHERE rolname = 'boss'", "ft");
@@ -537,7 +520,7 @@ test_databases_come_and_go(void **state)
 	const AccountDatabase fewer[] = {{.name = "two", .owner = "boss"}};
 	const Accounts before = ACCOUNTS(users, both), after = ACCOUNTS(users, fewer);
 	_cleanup_postgres_ PostgresConnection *busy = NULL;
-	PostgresTarget target = server_target(&server);
+	PostgresTarget target = server_target();
 	_cleanup_plan_ Plan kept = {0}, dropped = {0}, refused = {0};
 	const AccountDatabase foreign[] = {{.name = "strange", .owner = "boss"}};
 	const Accounts grabs = ACCOUNTS(users, foreign);
@@ -634,5 +617,5 @@ main(void)
 		cmocka_unit_test(test_passwords_are_drawn),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, server_set_up, server_tear_down);
 }

@@ -10,27 +10,10 @@
 #include "base/cleanup.h"
 #include "postgres_server.h"
 
-static PostgresServer server;
-
-static int
-start(void **state)
-{
-	(void) state;
-	return server_start(&server);
-}
-
-static int
-stop(void **state)
-{
-	(void) state;
-	server_stop(&server);
-	return 0;
-}
-
 static PostgresConnection *
 open_server(unsigned seconds)
 {
-	PostgresTarget target = server_target(&server);
+	PostgresTarget target = server_target();
 	PostgresConnection *connection = NULL;
 	Error err = {0};
 
@@ -52,7 +35,7 @@ test_a_starting_server_is_waited_for(void **state)
 static void
 test_refusals(void **state)
 {
-	PostgresTarget target = server_target(&server);
+	PostgresTarget target = server_target();
 	_cleanup_postgres_ PostgresConnection *connection = NULL;
 	Error err = {0};
 
@@ -78,7 +61,7 @@ static void
 test_a_deadline_ends_a_statement(void **state)
 {
 	_cleanup_postgres_ PostgresConnection *other = open_server(60);
-	PostgresTarget target = server_target(&server);
+	PostgresTarget target = server_target();
 	_cleanup_postgres_ PostgresConnection *connection = NULL;
 	_cleanup_result_ PGresult *rows = NULL;
 	Error err = {0};
@@ -141,7 +124,7 @@ static void
 test_a_session_finds_what_is_fixed(void **state)
 {
 	_cleanup_postgres_ PostgresConnection *first = open_server(60), *second = NULL;
-	PostgresTarget target = server_target(&server);
+	PostgresTarget target = server_target();
 	_cleanup_result_ PGresult *rows = NULL;
 	Error err = {0};
 
@@ -190,5 +173,5 @@ main(void)
 		cmocka_unit_test(test_a_session_finds_what_is_fixed),	cmocka_unit_test(test_a_lost_connection_says_so),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, server_set_up, server_tear_down);
 }
