@@ -308,19 +308,34 @@ run_postgres_get(const CliInvocation *invocation)
 
 /* ---- edit ---- */
 
+/* One that is named may well need no terminal; vi does. NULL: there is none for it. */
+static const char *
+choose_editor(void)
+{
+	static const char *const variables[] = {"VISUAL", "EDITOR"};
+
+	for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++)
+	{
+		const char *editor = getenv(variables[i]);
+
+		if (editor != NULL && *editor != '\0')
+			return editor;
+	}
+	if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
+		return "vi";
+	output_complain(
+		"there is no terminal to edit on; $EDITOR names a program that needs none, and lttle deploy takes a "
+		"file");
+	return NULL;
+}
+
 /* By the shell, because $EDITOR may hold arguments, as git and kubectl have it. */
 static int
-run_editor(const char *path)
+run_editor(const char *editor, const char *path)
 {
-	const char *editor = getenv("VISUAL");
-	pid_t pid;
+	pid_t pid = fork();
 	int status;
 
-	if (editor == NULL || *editor == '\0')
-		editor = getenv("EDITOR");
-	if (editor == NULL || *editor == '\0')
-		editor = "vi";
-	pid = fork();
 	if (pid == 0)
 	{
 		_cleanup_free_ char *command = memory_printf("%s \"$1\"", editor);
@@ -390,9 +405,10 @@ run_postgres_edit(const CliInvocation *invocation)
 	_cleanup_text_ Text target = {0};
 	_cleanup_text_ Text yaml = {0};
 	_cleanup_free_ char *path = NULL;
+	const char *editor = choose_editor();
 	json_t *document;
 	uint64_t timeout_ms;
-	int code = api_read_timeout(invocation, STANDARD_TIMEOUT, &timeout_ms);
+	int code = editor == NULL ? EXIT_CODE_USAGE : api_read_timeout(invocation, STANDARD_TIMEOUT, &timeout_ms);
 
 	if (code != EXIT_CODE_OK)
 		return code;
@@ -404,7 +420,7 @@ run_postgres_edit(const CliInvocation *invocation)
 	json_decref(document);
 	code = write_draft(text_string(&yaml), &path);
 	if (code == EXIT_CODE_OK)
-		code = run_editor(path);
+		code = run_editor(editor, path);
 	return code != EXIT_CODE_OK ? code : deploy_draft(invocation, path, text_string(&yaml), timeout_ms);
 }
 

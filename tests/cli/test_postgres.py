@@ -2,7 +2,9 @@
 
 import json
 import os
+import subprocess
 
+from conftest import LTTLE
 from test_cli import FAILURE, NOT_FOUND, OK, REFUSED, USAGE, ends
 
 CREATED = "Successfully deployed postgres: default/shop\n"
@@ -93,6 +95,25 @@ def test_edit_keeps_what_is_refused(coordinator, tmp_path):
     done = coordinator.cli("postgres", "edit", "shop", environment=editor(tmp_path, "exit 3"))
     assert done.returncode == FAILURE and b"has failed; nothing was changed" in done.stderr
     assert spec(coordinator)["parameters"] == {"work_mem": "4MB"}
+
+
+def test_edit_without_a_terminal_starts_no_editor_that_needs_one(coordinator, tmp_path):
+    create(coordinator, "work_mem=4MB")
+    program = tmp_path / "vi"
+    program.write_text("#!/bin/sh\nsed -i s/4MB/16MB/ \"$1\"\n")
+    program.chmod(0o755)
+    unset = {"EDITOR": "", "VISUAL": "", "TMPDIR": str(tmp_path), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    ends(coordinator.cli("postgres", "edit", "shop", environment=unset), USAGE,
+         err="lttle: there is no terminal to edit on; $EDITOR names a program that needs none, and lttle deploy takes a file\n")
+    assert spec(coordinator)["parameters"] == {"work_mem": "4MB"}
+    main, terminal = os.openpty()
+    try:
+        done = subprocess.run([LTTLE, "postgres", "edit", "shop"], stdin=terminal, stdout=terminal, stderr=terminal,
+                              env={**coordinator.environment(), **unset}, timeout=60)
+    finally:
+        os.close(terminal)
+        os.close(main)
+    assert (done.returncode, spec(coordinator)["parameters"]) == (OK, {"work_mem": "16MB"})
 
 
 def test_access_info_prints_the_url_alone(coordinator):
