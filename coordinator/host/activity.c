@@ -174,6 +174,7 @@ process_read_status(pid_t pid, MachineProcess *ret_process)
 	_cleanup_free_ char *text = NULL;
 	char path[64];
 	char *line;
+	bool spawning;
 	int outer;
 	int inner;
 	int found;
@@ -184,11 +185,13 @@ process_read_status(pid_t pid, MachineProcess *ret_process)
 	line = strstr(text, "\nState:\t");
 	if (line == NULL || line[8] == 'Z' || line[8] == 'X')
 		return -ESRCH;
+	/* Of all waits that cannot be interrupted, only that of vfork's parent counts as frozen. */
+	spawning = line[8] == 'D';
 	line = strstr(text, "\nNSpid:");
 	found = line == NULL ? 0 : sscanf(line + 7, "%d %d", &outer, &inner);
 	if (found < 1)
 		return -ESRCH;
-	*ret_process = (MachineProcess){.pid = pid, .inner_pid = found == 2 ? inner : outer};
+	*ret_process = (MachineProcess){.pid = pid, .inner_pid = found == 2 ? inner : outer, .spawning = spawning};
 	ret_process->signalled = ((status_read_signals(text, "\nSigPnd:\t") | status_read_signals(text, "\nShdPnd:\t")) &
 							  ~status_read_signals(text, "\nSigIgn:\t")) != 0;
 	return 0;

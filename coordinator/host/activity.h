@@ -59,6 +59,8 @@ typedef struct MachineProcess
 	pid_t pid;
 	pid_t inner_pid;
 	bool signalled; /* a signal has come that it has not taken yet: a timer, a notification, its latch */
+	bool spawning;	/* of a frozen machine: has made a child by vfork(2), as posix_spawn(3) does, that has not begun its
+					 * program yet. It cannot be stopped by a tracer then, so the machine cannot be put on disk. */
 } MachineProcess;
 
 /* Fills in the rest for each host pid; a process that is gone or a zombie is left out. Sorted by inner_pid.

@@ -33,7 +33,7 @@
 #define PATIENCE_NS (20 * NS_PER_SECOND)
 #define RETRY_MS	5
 #define PATH_BYTES	512
-#define SCRIPT		"n=0; while :; do n=$((n + 1)); echo $n >/run/lttle/count; sleep 0.01; done"
+#define SCRIPT		"n=0; while :; do n=$((n + 1)); echo $n >/run/lttle/count; done"
 
 typedef struct Trial
 {

@@ -84,6 +84,18 @@ sessions_rest(const QuiesceView *view, QuiesceReport *report)
 	return true;
 }
 
+/* Where a program is about to begin, something goes on. */
+static bool
+processes_rest(const QuiesceView *view, QuiesceReport *report)
+{
+	for (size_t i = 0; i < view->process_count && report->quiet; i++)
+	{
+		if (view->processes[i].spawning)
+			report_busy(report, ACTIVITY_WORKER, "process %d, starts a program", (int) view->processes[i].pid);
+	}
+	return report->quiet;
+}
+
 static bool
 address_is_loopback(const struct sockaddr_storage *address)
 {
@@ -192,7 +204,7 @@ quiesce_decide(const QuiesceView *view, QuiesceReport *ret_report)
 	activity_judge(view->page, view->processes, view->process_count, view->policy, &report.verdict);
 	if (report.verdict.reason != ACTIVITY_NONE)
 		report.quiet = false;
-	else if (sessions_rest(view, &report))
+	else if (processes_rest(view, &report) && sessions_rest(view, &report))
 	{
 		for (size_t i = 0; i < view->sockets->count && report.quiet; i++)
 		{
@@ -234,17 +246,17 @@ plain_socket_rests(const SocketSet *sockets, const MachineSocket *socket, const 
 }
 
 void
-quiesce_decide_plain(const SocketSet *sockets, const PendingConnections *pending, const ActivityPolicy *policy,
-					 QuiesceReport *ret_report)
+quiesce_decide_plain(const QuiesceView *view, QuiesceReport *ret_report)
 {
 	QuiesceReport report = {.quiet = true};
 
-	for (size_t i = 0; i < sockets->count && report.quiet; i++)
+	(void) processes_rest(view, &report);
+	for (size_t i = 0; i < view->sockets->count && report.quiet; i++)
 	{
-		if (sockets->sockets[i].kind != SOCKET_LISTENER)
-			plain_socket_rests(sockets, &sockets->sockets[i], policy, &report);
+		if (view->sockets->sockets[i].kind != SOCKET_LISTENER)
+			plain_socket_rests(view->sockets, &view->sockets->sockets[i], view->policy, &report);
 	}
-	queues_rest(pending, true, &report);
+	queues_rest(view->pending, true, &report);
 	*ret_report = report;
 }
 
@@ -302,18 +314,23 @@ static int
 quiesce_inspect_plain(const QuiesceSpec *spec, QuiesceReport *ret_report, SocketSet *ret_sockets, Error *err)
 {
 	_cleanup_free_ pid_t *pids = NULL;
+	_cleanup_free_ MachineProcess *processes = NULL;
 	_cleanup_(socket_set_clear) SocketSet sockets = {0};
 	PendingConnections pending;
+	QuiesceView view = {.sockets = &sockets, .pending = &pending, .policy = &spec->policy};
 	size_t pid_count = 0;
 	int result = cgroup_list_processes(spec->cgroups, spec->cgroup, &pids, &pid_count, err);
 
+	if (result >= 0)
+		result = machine_processes_read(pids, pid_count, &processes, &view.process_count, err);
 	if (result >= 0)
 		result = socket_set_collect(pids, pid_count, &sockets, err);
 	if (result >= 0)
 		result = pending_read(spec, &sockets, &pending, err);
 	if (result < 0)
 		return result;
-	quiesce_decide_plain(&sockets, &pending, &spec->policy, ret_report);
+	view.processes = processes;
+	quiesce_decide_plain(&view, ret_report);
 	if (!ret_report->quiet)
 		socket_set_clear(&sockets);
 	drop_unix_sockets(&sockets);

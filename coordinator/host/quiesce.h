@@ -5,7 +5,8 @@
  * Every established TCP connection must belong to a process whose slot says idle (or in a transaction past its hold)
  * and whose wait event is the wait for its client. A connection held by any other process (the postmaster between
  * accept and fork, a session that authenticates) makes the machine busy, unless the client has never sent a byte; so
- * does a client that has spoken and that nobody has accepted yet.
+ * does a client that has spoken and that nobody has accepted yet, and, on any machine, a process that is just starting
+ * a program.
  */
 #ifndef HOST_QUIESCE_H
 #define HOST_QUIESCE_H
@@ -38,7 +39,7 @@ typedef struct QuiesceReport
 /* What the decision is made over. */
 typedef struct QuiesceView
 {
-	const ActivityPage *page; /* with every session's wait read */
+	const ActivityPage *page; /* with every session's wait read; NULL: a plain machine */
 	const MachineProcess *processes;
 	size_t process_count;
 	const SocketSet *sockets; /* listeners too: they tell a client's connection from one that the machine opened */
@@ -58,8 +59,7 @@ void quiesce_decide(const QuiesceView *view, QuiesceReport *ret_report);
  * nothing lies unread between its own processes, nobody waits to be accepted (its server may be the one that speaks
  * first), and, where connections count, no client is connected.
  */
-void quiesce_decide_plain(const SocketSet *sockets, const PendingConnections *pending, const ActivityPolicy *policy,
-						  QuiesceReport *ret_report);
+void quiesce_decide_plain(const QuiesceView *view, QuiesceReport *ret_report);
 
 /* Looks. When quiet, ret_sockets holds the duplicates to watch and is the caller's; otherwise it is empty.
  * Blocks for no longer than it takes to read /proc (a third of a millisecond for a small server). */

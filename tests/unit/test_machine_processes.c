@@ -1,15 +1,19 @@
-/* A machine's processes as /proc tells of them: who lives, and who has a signal to take. */
+/* A machine's processes as /proc tells of them: who lives, who has a signal to take, who starts a program. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "host/activity.h"
 
 static void
@@ -76,12 +80,66 @@ test_signals_that_wait_are_seen(void **state)
 	signal(SIGURG, SIG_DFL);
 }
 
+static bool
+process_is_spawning(pid_t pid)
+{
+	MachineProcess *found;
+	size_t count;
+	bool spawning;
+
+	assert_int_equal(machine_processes_read(&pid, 1, &found, &count, NULL), 0);
+	assert_int_equal(count, 1);
+	spawning = found[0].spawning;
+	free(found);
+	return spawning;
+}
+
+/* vfork's parent waits until its child has begun a program or ended; this one does not before it is told to. */
+static void
+test_who_starts_a_program_is_seen(void **state)
+{
+	int begun[2];
+	int end[2];
+	char byte;
+	pid_t parent;
+	uint64_t deadline_ns = clock_monotonic_ns() + 30 * NS_PER_SECOND;
+
+	(void) state;
+	assert_int_equal(pipe2(begun, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(end, O_CLOEXEC), 0);
+	parent = fork();
+	if (parent == 0)
+	{
+		pid_t child;
+
+		close(end[1]);
+		child = (pid_t) syscall(SYS_clone, CLONE_VFORK | SIGCHLD, NULL, NULL, NULL, NULL);
+		if (child != 0)
+			_exit(child > 0 && waitpid(child, NULL, 0) == child ? 0 : 1);
+		_exit(write(begun[1], "b", 1) == 1 && read(end[0], &byte, 1) == 0 ? 0 : 1);
+	}
+	assert_int_equal(read(begun[0], &byte, 1), 1);
+	/* The child runs before its parent waits. */
+	while (!process_is_spawning(parent))
+	{
+		assert_true(clock_monotonic_ns() < deadline_ns);
+		sched_yield();
+	}
+	assert_false(process_is_spawning(getpid()));
+	close(begun[0]);
+	close(begun[1]);
+	close(end[0]);
+	close(end[1]);
+	assert_int_equal(waitpid(parent, NULL, 0), parent);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_processes_are_listed_without_the_dead),
 		cmocka_unit_test(test_signals_that_wait_are_seen),
+		cmocka_unit_test(test_who_starts_a_program_is_seen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

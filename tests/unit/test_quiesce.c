@@ -80,10 +80,10 @@ setup(void **state)
 	return 0;
 }
 
-static QuiesceReport
-decide(void)
+static QuiesceView
+view_all(void)
 {
-	QuiesceView view = {
+	return (QuiesceView){
 		.page = &page,
 		.processes = processes,
 		.process_count = sizeof(processes) / sizeof(processes[0]),
@@ -91,6 +91,24 @@ decide(void)
 		.pending = &pending,
 		.policy = &policy,
 	};
+}
+
+/* As of a plain machine: no page, only processes and sockets. */
+static QuiesceReport
+look_at_plain(void)
+{
+	QuiesceView view = view_all();
+	QuiesceReport report;
+
+	view.page = NULL;
+	quiesce_decide_plain(&view, &report);
+	return report;
+}
+
+static QuiesceReport
+decide(void)
+{
+	QuiesceView view = view_all();
 	QuiesceReport report;
 
 	memset(&report, 0xee, sizeof(report));
@@ -167,6 +185,19 @@ test_wait_event_closes_the_gap(void **state)
 	expect_busy(ACTIVITY_STATEMENT, NULL);
 	slots[0].pid = 60;
 	expect_quiet();
+}
+
+/* vfork's parent cannot be stopped by a tracer before its child has begun its program. */
+static void
+test_a_process_that_starts_a_program_is_busy(void **state)
+{
+	(void) state;
+	processes[2].spawning = true;
+	expect_busy(ACTIVITY_WORKER, "process 5058, starts a program");
+	assert_string_equal(look_at_plain().verdict.detail, "process 5058, starts a program");
+	processes[2].spawning = false;
+	expect_quiet();
+	assert_true(look_at_plain().quiet);
 }
 
 /* Its time-out has passed, and it has not had the processor since. */
@@ -348,16 +379,7 @@ test_who_waits_to_be_accepted(void **state)
 	expect_busy(ACTIVITY_LOGIN, "client 10.88.0.7:51235 waits to be accepted");
 }
 
-/* ---- a plain machine: no page, only sockets ---- */
-
-static QuiesceReport
-look_at_plain(void)
-{
-	QuiesceReport report;
-
-	quiesce_decide_plain(&set, &pending, &policy, &report);
-	return report;
-}
+/* ---- a plain machine ---- */
 
 static void
 test_plain_sockets_decide(void **state)
@@ -430,6 +452,7 @@ main(void)
 		quiesce_test(test_rest_is_quiet),
 		quiesce_test(test_page_decides_first),
 		quiesce_test(test_wait_event_closes_the_gap),
+		quiesce_test(test_a_process_that_starts_a_program_is_busy),
 		quiesce_test(test_a_session_with_a_signal_to_take_is_busy),
 		quiesce_test(test_transaction_past_its_hold),
 		quiesce_test(test_unread_input),
