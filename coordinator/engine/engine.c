@@ -92,15 +92,16 @@ void
 engine_remove_machine(Engine *engine, Machine *machine)
 {
 	Machine **place = &engine->machines;
+	AppSpec closed = machine->spec; /* what it points to stays the machine's */
 	Error error;
 
+	closed.expose_count = 0;
 	while (*place != machine)
 		place = &(*place)->next;
 	*place = machine->next;
 	if (store_delete_app(engine->store, machine->spec.name_space, machine->spec.name, &error) < 0)
 		log_error("app not removed from the store", "machine", machine->label, "reason", error.message);
-	machine->spec.expose_count = 0;
-	engine_expose(engine, &machine->spec);
+	engine_expose(engine, &closed);
 	engine_forget_cluster(engine, machine->spec.name_space, machine->spec.name);
 	log_info("deleted", "namespace", machine->spec.name_space, "machine", machine->spec.name);
 	engine_forget_backup(engine, machine->spec.name_space, machine->spec.name);
