@@ -273,8 +273,9 @@ volume_unmount(const HostVolume *volume, Error *err)
 {
 	/*
 	 * More than one mount may lie on the point when an earlier run was killed. The loop device goes with the last mount
-	 * anywhere; a private copy of the host's mounts, made by somebody's unshare(1), keeps it for as long as it lives.
-	 * That is none of our business: volume_mount finds the device and uses it again.
+	 * anywhere; a private copy of the host's mounts, made by somebody's unshare(1), would keep it for as long as it
+	 * lives, and the volume could not grow. So the point goes too, and the kernel takes the copies' mounts with it.
+	 * Who has a file open there still keeps the device: volume_mount finds it and uses it again.
 	 */
 	while (umount2(volume->mount_path, UMOUNT_NOFOLLOW) == 0)
 		;
@@ -282,6 +283,8 @@ volume_unmount(const HostVolume *volume, Error *err)
 		return error_set(err, -EBUSY, "volume %s: is in use", volume_label(volume));
 	if (errno != EINVAL && errno != ENOENT)
 		return error_set_errno(err, errno, "volume %s: unmount", volume_label(volume));
+	if (rmdir(volume->mount_path) < 0 && errno != ENOENT)
+		return error_set_errno(err, errno, "volume %s: remove the mount point", volume_label(volume));
 	return 0;
 }
 
@@ -296,7 +299,7 @@ volume_remove(const HostVolume *volume, Error *err)
 	snprintf(pending, sizeof(pending), "%s.growing", volume->image_path);
 	(void) unlink(pending);
 	snprintf(pending, sizeof(pending), "%s" NEW_SUFFIX, volume->image_path);
-	if ((rmdir(volume->mount_path) < 0 && errno != ENOENT) || (unlink(pending) < 0 && errno != ENOENT))
+	if (unlink(pending) < 0 && errno != ENOENT)
 		return error_set_errno(err, errno, "volume %s: remove", volume_label(volume));
 	/* One that is still held is removed all the same: its space comes back when whoever holds it lets go. */
 	(void) loop_await_release(volume->image_path, VOLUME_RELEASE_TIMEOUT_MS);

@@ -58,8 +58,9 @@ const char *volume_label(const HostVolume *volume);
  * is attached with autoclear, so that unmounting frees it. read_only mounts it ro. For a job's child. */
 int volume_mount(const HostVolume *volume, uid_t owner, gid_t group, bool read_only, Error *err) MUST_CHECK;
 
-/* Unmounts it from the host; not mounted is no error. -EBUSY while the host has files open on it. A machine has a mount
- * of its own, of which the kernel says nothing here: the caller stops the machine first. For a job's child. */
+/* Unmounts it from the host, and from copies of the host's mounts in other namespaces; not mounted is no error. -EBUSY
+ * while the host has files open on it. A machine has a mount of its own, of which the kernel says nothing here: the
+ * caller stops the machine first. For a job's child. */
 int volume_unmount(const HostVolume *volume, Error *err) MUST_CHECK;
 
 /*

@@ -461,10 +461,13 @@ test_open_file_makes_it_busy(void **state)
 	close(fd);
 }
 
-/* Somebody's private copy of the host's mounts keeps the file system and its device. The volume can be unmounted all
- * the same, and mounted again: from the same device, for a second one on the same file would destroy it. */
+/*
+ * Somebody's private copy of the host's mounts goes when the volume is unmounted, but who has a file open in it keeps
+ * the file system and its device. The volume can be mounted again all the same: from the same device, for a second one
+ * on the same file would destroy it.
+ */
 static void
-test_copy_of_the_mounts_is_no_obstacle(void **state)
+copy_is_no_obstacle(bool holds_file)
 {
 	int ready[2];
 	char byte;
@@ -473,7 +476,6 @@ test_copy_of_the_mounts_is_no_obstacle(void **state)
 	pid_t holder;
 	Error err = {0};
 
-	(void) state;
 	create_and_mount(32 * MIB);
 	write_file("held", "x");
 	assert_int_equal(stat(volume.data_path, &before), 0);
@@ -483,7 +485,7 @@ test_copy_of_the_mounts_is_no_obstacle(void **state)
 	{
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-			write(ready[1], "r", 1) != 1)
+			(holds_file && open(volume.data_path, O_RDONLY | O_CLOEXEC) < 0) || write(ready[1], "r", 1) != 1)
 			_exit(1);
 		for (;;)
 			pause();
@@ -493,14 +495,29 @@ test_copy_of_the_mounts_is_no_obstacle(void **state)
 	close(ready[0]);
 	check(volume_unmount(&volume, &err), &err);
 	assert_int_equal(access(volume.data_path, F_OK), -1);
-	assert_true(loop_is_attached(volume.image_path));
+	assert_int_equal(loop_await_release(volume.image_path, holds_file ? 100 : VOLUME_RELEASE_TIMEOUT_MS), !holds_file);
 	check(volume_mount(&volume, 1234, 1235, false, &err), &err);
 	assert_int_equal(stat(volume.data_path, &after), 0);
-	assert_int_equal(before.st_dev, after.st_dev);
+	if (holds_file)
+		assert_int_equal(before.st_dev, after.st_dev);
 	assert_file("held", "x");
 	kill(holder, SIGKILL);
 	assert_int_equal(waitpid(holder, NULL, 0), holder);
 	assert_file("held", "x");
+}
+
+static void
+test_copy_of_the_mounts_is_no_obstacle(void **state)
+{
+	(void) state;
+	copy_is_no_obstacle(false);
+}
+
+static void
+test_open_file_in_a_copy_is_no_obstacle(void **state)
+{
+	(void) state;
+	copy_is_no_obstacle(true);
 }
 
 /* The kernel lets go of a file system a moment after its last process; here one that still has a file open. */
@@ -574,6 +591,7 @@ main(void)
 		with_volume(test_foreign_mount_is_refused),
 		with_volume(test_open_file_makes_it_busy),
 		with_volume(test_copy_of_the_mounts_is_no_obstacle),
+		with_volume(test_open_file_in_a_copy_is_no_obstacle),
 		with_volume(test_remove_returns_when_the_device_is_released),
 		with_volume(test_missing_volume),
 	};
