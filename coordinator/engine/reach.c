@@ -69,27 +69,36 @@ reach_resolver_ended(void *context, const char *why, uint64_t again_ms)
 	log_warning("dnsmasq does not run, names of services are not found", "reason", why, "again-in", delay);
 }
 
+/* Frees the arguments. */
+static Helper *
+reach_open_helper(Reach *reach, const char *record_path, char **arguments,
+				  void (*ended)(void *context, const char *why, uint64_t again_ms))
+{
+	HelperSpec spec = {.loop = reach->engine->loop,
+					   .record_path = record_path,
+					   .argv = (const char *const *) arguments,
+					   .shortest_ms = HELPER_SHORTEST_MS,
+					   .longest_ms = HELPER_LONGEST_MS,
+					   .ended = ended,
+					   .context = reach};
+	Helper *helper = helper_open(&spec);
+
+	memory_free_texts(arguments);
+	return helper;
+}
+
 static void
 reach_open_resolver(Reach *reach)
 {
 	const HostLayout *layout = &reach->engine->layout;
-	char **arguments = resolver_arguments(layout);
 	char record[320];
-	HelperSpec spec = {.loop = reach->engine->loop,
-					   .record_path = record,
-					   .argv = (const char *const *) arguments,
-					   .shortest_ms = HELPER_SHORTEST_MS,
-					   .longest_ms = HELPER_LONGEST_MS,
-					   .ended = reach_resolver_ended,
-					   .context = reach};
 	Error error;
 
 	resolver_record_path(layout, record);
 	if (network_hold_gateway(layout, true, &error) < 0)
 		reach_complain(reach, "dnsmasq has no address to listen on", &error);
 	else
-		reach->resolver = helper_open(&spec);
-	memory_free_texts(arguments);
+		reach->resolver = reach_open_helper(reach, record, resolver_arguments(layout), reach_resolver_ended);
 }
 
 static void
@@ -140,19 +149,11 @@ reach_edge_ended(void *context, const char *why, uint64_t again_ms)
 static void
 reach_open_edge(Reach *reach)
 {
-	char **arguments = edge_arguments(&reach->engine->layout);
+	const HostLayout *layout = &reach->engine->layout;
 	char record[320];
-	HelperSpec spec = {.loop = reach->engine->loop,
-					   .record_path = record,
-					   .argv = (const char *const *) arguments,
-					   .shortest_ms = HELPER_SHORTEST_MS,
-					   .longest_ms = HELPER_LONGEST_MS,
-					   .ended = reach_edge_ended,
-					   .context = reach};
 
-	edge_record_path(&reach->engine->layout, record);
-	reach->edge = helper_open(&spec);
-	memory_free_texts(arguments);
+	edge_record_path(layout, record);
+	reach->edge = reach_open_helper(reach, record, edge_arguments(layout), reach_edge_ended);
 }
 
 static int
