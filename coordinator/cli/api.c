@@ -178,6 +178,19 @@ api_list(const CliInvocation *invocation, const char *kind, json_t **ret_array)
 	return api_request(invocation, "GET", text_string(&target), ret_array);
 }
 
+int
+api_show(const CliInvocation *invocation, int code, json_t *answer, void (*print)(const json_t *answer))
+{
+	if (code != EXIT_CODE_OK)
+		return code;
+	if (cli_has(invocation, OPTION_JSON))
+		output_json(answer);
+	else
+		print(answer);
+	json_decref(answer);
+	return EXIT_CODE_OK;
+}
+
 /* The full name of the only one that begins with prefix. False with a complaint when there are several. */
 static int
 find_by_prefix(const json_t *array, const char *prefix, const char **ret_name)

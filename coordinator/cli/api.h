@@ -49,6 +49,10 @@ int api_report_connection(const Error *err);
 int api_get_by_prefix(const CliInvocation *invocation, const char *kind, const char *name, struct json_t **ret_object);
 /* The list of a kind, in the namespace or in all. */
 int api_list(const CliInvocation *invocation, const char *kind, struct json_t **ret_array);
+/* What is left to do with an answer: it is written as JSON where that is asked for, else printed, and freed. Returns
+ * the code, with which nothing is done unless it is EXIT_CODE_OK. */
+int api_show(const CliInvocation *invocation, int code, struct json_t *answer,
+			 void (*print)(const struct json_t *answer));
 
 /* Members of objects; "" and 0 when they aren't there. */
 const char *member_text(const struct json_t *object, const char *key);

@@ -136,7 +136,7 @@ backup_result_format(const json_t *last, char text[BACKUP_RESULT_BYTES])
 }
 
 static void
-backups_print(json_t *backups)
+backups_print(const json_t *backups)
 {
 	static const char *const headers[] = {"NAMESPACE", "NAME", "DATABASE", "SCHEDULE", "NEXT", "DIRECTORY", "LAST"};
 	const json_t *backup;
@@ -165,15 +165,8 @@ backups_print(json_t *backups)
 int
 run_postgres_backups(const CliInvocation *invocation)
 {
-	json_t *backups;
+	json_t *backups = NULL;
 	int code = api_list(invocation, "backups", &backups);
 
-	if (code != EXIT_CODE_OK)
-		return code;
-	if (cli_has(invocation, OPTION_JSON))
-		output_json(backups);
-	else
-		backups_print(backups);
-	json_decref(backups);
-	return EXIT_CODE_OK;
+	return api_show(invocation, code, backups, backups_print);
 }

@@ -199,17 +199,10 @@ app_print(const json_t *app)
 int
 run_app_get(const CliInvocation *invocation)
 {
-	json_t *app;
+	json_t *app = NULL;
 	int code = api_get_by_prefix(invocation, "apps", invocation->arguments[0], &app);
 
-	if (code != EXIT_CODE_OK)
-		return code;
-	if (cli_has(invocation, OPTION_JSON))
-		output_json(app);
-	else
-		app_print(app);
-	json_decref(app);
-	return EXIT_CODE_OK;
+	return api_show(invocation, code, app, app_print);
 }
 
 /* kind: "app", "machine"; title: "App". */

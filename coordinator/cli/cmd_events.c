@@ -99,7 +99,7 @@ int
 run_events(const CliInvocation *invocation)
 {
 	_cleanup_text_ Text target = {0};
-	json_t *events;
+	json_t *events = NULL;
 	int code;
 
 	text_append(&target, "/v1/events");
@@ -112,12 +112,5 @@ run_events(const CliInvocation *invocation)
 		return events_follow(invocation, text_string(&target));
 	}
 	code = api_request(invocation, "GET", text_string(&target), &events);
-	if (code != EXIT_CODE_OK)
-		return code;
-	if (cli_has(invocation, OPTION_JSON))
-		output_json(events);
-	else
-		events_print(events);
-	json_decref(events);
-	return EXIT_CODE_OK;
+	return api_show(invocation, code, events, events_print);
 }

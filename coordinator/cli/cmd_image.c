@@ -16,7 +16,7 @@
 #define SHORT_ID_BYTES 19
 
 static void
-images_print(json_t *images)
+images_print(const json_t *images)
 {
 	static const char *const headers[] = {"NAME", "ID", "SIZE", "CREATED", "USED BY"};
 	const json_t *image;
@@ -46,17 +46,10 @@ images_print(json_t *images)
 int
 run_image_list(const CliInvocation *invocation)
 {
-	json_t *images;
+	json_t *images = NULL;
 	int code = api_request(invocation, "GET", "/v1/images", &images);
 
-	if (code != EXIT_CODE_OK)
-		return code;
-	if (cli_has(invocation, OPTION_JSON))
-		output_json(images);
-	else
-		images_print(images);
-	json_decref(images);
-	return EXIT_CODE_OK;
+	return api_show(invocation, code, images, images_print);
 }
 
 /* Asks for the import and prints the answer, or what is wrong. */

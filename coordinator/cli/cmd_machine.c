@@ -25,7 +25,7 @@ format_memory(const json_t *machine, const char *key, char text[OUTPUT_TEXT_BYTE
 }
 
 static void
-machines_print(json_t *machines)
+machines_print(const json_t *machines)
 {
 	static const char *const headers[] = {"NAMESPACE", "NAME",	  "PHASE",	  "SINCE", "ADDRESS",  "SERVICES",
 										  "RESIDENT",  "SWAPPED", "SUSPENDS", "WAKES", "RESTARTS", "EXIT"};
@@ -60,17 +60,10 @@ machines_print(json_t *machines)
 int
 run_machine_list(const CliInvocation *invocation)
 {
-	json_t *machines;
+	json_t *machines = NULL;
 	int code = api_list(invocation, "machines", &machines);
 
-	if (code != EXIT_CODE_OK)
-		return code;
-	if (cli_has(invocation, OPTION_JSON))
-		output_json(machines);
-	else
-		machines_print(machines);
-	json_decref(machines);
-	return EXIT_CODE_OK;
+	return api_show(invocation, code, machines, machines_print);
 }
 
 /* ---- get ---- */
@@ -198,19 +191,12 @@ int
 run_machine_get(const CliInvocation *invocation)
 {
 	_cleanup_text_ Text target = {0};
-	json_t *machine;
+	json_t *machine = NULL;
 	int code;
 
 	api_path(&target, invocation, "machines", invocation->arguments[0], "?prefix=true");
 	code = api_request(invocation, "GET", text_string(&target), &machine);
-	if (code != EXIT_CODE_OK)
-		return code;
-	if (cli_has(invocation, OPTION_JSON))
-		output_json(machine);
-	else
-		machine_print(machine);
-	json_decref(machine);
-	return EXIT_CODE_OK;
+	return api_show(invocation, code, machine, machine_print);
 }
 
 /* ---- logs ---- */

@@ -151,7 +151,7 @@ table_add_users(Table *table, const json_t *cluster)
 }
 
 static void
-clusters_print(json_t *clusters)
+clusters_print(const json_t *clusters)
 {
 	static const char *const headers[] = {"NAMESPACE", "NAME",	  "VERSION",  "PHASE",
 										  "STATE",	   "ADDRESS", "DATABASE", "USERS"};
@@ -177,17 +177,10 @@ clusters_print(json_t *clusters)
 int
 run_postgres_list(const CliInvocation *invocation)
 {
-	json_t *clusters;
+	json_t *clusters = NULL;
 	int code = api_list(invocation, "postgres", &clusters);
 
-	if (code != EXIT_CODE_OK)
-		return code;
-	if (cli_has(invocation, OPTION_JSON))
-		output_json(clusters);
-	else
-		clusters_print(clusters);
-	json_decref(clusters);
-	return EXIT_CODE_OK;
+	return api_show(invocation, code, clusters, clusters_print);
 }
 
 /* "Login, Createdb; owner of shop; readonly in crm (public)" */
@@ -293,17 +286,10 @@ cluster_print(const json_t *cluster)
 int
 run_postgres_get(const CliInvocation *invocation)
 {
-	json_t *cluster;
+	json_t *cluster = NULL;
 	int code = api_get_by_prefix(invocation, "postgres", invocation->arguments[0], &cluster);
 
-	if (code != EXIT_CODE_OK)
-		return code;
-	if (cli_has(invocation, OPTION_JSON))
-		output_json(cluster);
-	else
-		cluster_print(cluster);
-	json_decref(cluster);
-	return EXIT_CODE_OK;
+	return api_show(invocation, code, cluster, cluster_print);
 }
 
 /* ---- edit ---- */

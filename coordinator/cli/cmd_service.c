@@ -30,7 +30,7 @@ service_target(const json_t *service)
 }
 
 static void
-services_print(json_t *services)
+services_print(const json_t *services)
 {
 	static const char *const headers[] = {"NAMESPACE", "NAME", "ADDRESS", "TARGET", "PHASE"};
 	const json_t *service;
@@ -55,17 +55,10 @@ services_print(json_t *services)
 int
 run_service_list(const CliInvocation *invocation)
 {
-	json_t *services;
+	json_t *services = NULL;
 	int code = api_list(invocation, "services", &services);
 
-	if (code != EXIT_CODE_OK)
-		return code;
-	if (cli_has(invocation, OPTION_JSON))
-		output_json(services);
-	else
-		services_print(services);
-	json_decref(services);
-	return EXIT_CODE_OK;
+	return api_show(invocation, code, services, services_print);
 }
 
 static void
@@ -121,17 +114,10 @@ service_print(const json_t *service)
 int
 run_service_get(const CliInvocation *invocation)
 {
-	json_t *service;
+	json_t *service = NULL;
 	int code = api_get_by_prefix(invocation, "services", invocation->arguments[0], &service);
 
-	if (code != EXIT_CODE_OK)
-		return code;
-	if (cli_has(invocation, OPTION_JSON))
-		output_json(service);
-	else
-		service_print(service);
-	json_decref(service);
-	return EXIT_CODE_OK;
+	return api_show(invocation, code, service, service_print);
 }
 
 int

@@ -21,7 +21,7 @@ volume_append_users(Text *text, const json_t *volume)
 }
 
 static void
-volumes_print(json_t *volumes)
+volumes_print(const json_t *volumes)
 {
 	static const char *const headers[] = {"NAMESPACE", "NAME", "MODE", "SIZE", "USED", "ON DISK", "USED BY"};
 	const json_t *volume;
@@ -51,17 +51,10 @@ volumes_print(json_t *volumes)
 int
 run_volume_list(const CliInvocation *invocation)
 {
-	json_t *volumes;
+	json_t *volumes = NULL;
 	int code = api_list(invocation, "volumes", &volumes);
 
-	if (code != EXIT_CODE_OK)
-		return code;
-	if (cli_has(invocation, OPTION_JSON))
-		output_json(volumes);
-	else
-		volumes_print(volumes);
-	json_decref(volumes);
-	return EXIT_CODE_OK;
+	return api_show(invocation, code, volumes, volumes_print);
 }
 
 static void
@@ -89,17 +82,10 @@ volume_print(const json_t *volume)
 int
 run_volume_get(const CliInvocation *invocation)
 {
-	json_t *volume;
+	json_t *volume = NULL;
 	int code = api_get_by_prefix(invocation, "volumes", invocation->arguments[0], &volume);
 
-	if (code != EXIT_CODE_OK)
-		return code;
-	if (cli_has(invocation, OPTION_JSON))
-		output_json(volume);
-	else
-		volume_print(volume);
-	json_decref(volume);
-	return EXIT_CODE_OK;
+	return api_show(invocation, code, volume, volume_print);
 }
 
 int
