@@ -489,4 +489,4 @@ def rows(connection, sql, *parameters):
 
 
 def tcp_connect(address, port=5432):
-    return socket.create_connection((address, port), timeout=10)
+    return socket.create_connection((address, port), timeout=DEADLINE)

@@ -1,5 +1,6 @@
 """What keeps a server awake: nothing idle does, everything at work does, and `machine get` says which."""
 
+import select
 import socket
 import struct
 import subprocess
@@ -30,6 +31,7 @@ class Background:
         self.error = None
         self.thread = threading.Thread(target=self._run, args=(sql,))
         self.thread.start()
+        wait_until("the statement to run", lambda: "statement" in (database.get()["awake-because"] or ""))
 
     def _run(self, sql):
         try:
@@ -220,13 +222,21 @@ def test_an_extended_protocol_sync_left_open_keeps_it_awake(database):
     database.wait("suspended")
 
 
+def answered(raw):
+    return select.select([raw.socket], [], [], 0.05)[0] != []
+
+
 def test_a_fast_path_call_keeps_it_awake(database):
     oid = database.query("SELECT 'pg_sleep'::regproc::oid")[0][0]
     raw = RawSession(database)
     argument = struct.pack("!d", 3.0)
     raw.send(b"F", struct.pack("!I", oid) + struct.pack("!hh", 1, 1) + struct.pack("!h", 1)
              + struct.pack("!i", len(argument)) + argument + struct.pack("!h", 1))
-    stays_awake(database, 2.0)
+    suspends = wait_until("the call to run", lambda: "statement" in (database.get()["awake-because"] or "")
+                          and str(database.get()["suspends"]))
+    while not answered(raw):
+        state = database.get()
+        assert answered(raw) or (state["phase"] in ("ready", "suspending") and str(state["suspends"]) == suspends), state
     raw.wait_ready()
     raw.close()
     database.wait("suspended")

@@ -6,7 +6,7 @@ import time
 import harness
 import pytest
 from harness import rows
-from test_timeouts import RawSession, end_of
+from test_timeouts import RawSession, end_of, with_time_enough
 
 TIMEOUT = 6.0
 ENDING = {
@@ -54,10 +54,10 @@ class Timed:
         return message.split(b"\0C", 1)[1].split(b"\0", 1)[0].decode()
 
 
-def pipeline(server):
+def pipeline(server, timeout):
     """A statement that is not complete, whose Sync has not come: its statement_timeout runs on."""
     session = RawSession(server)
-    session.query(f"SET statement_timeout = '{TIMEOUT}s'")
+    session.query(f"SET statement_timeout = '{timeout}s'")
     session.send(b"P", b"\0SELECT generate_series(1, 3)\0" + bytes(2))
     session.send(b"B", b"\0\0" + bytes(6))
     session.send(b"E", b"\0" + struct.pack("!I", 1))
@@ -66,12 +66,11 @@ def pipeline(server):
     return session
 
 
-def stay_on_disk(server, since, timeout=TIMEOUT):
-    """Writes it to disk, and sees it there until the time-out that began at `since` has passed."""
+def stay_on_disk(server, seconds):
+    """Writes it to disk, and sees it there for so long."""
     server.hibernate()
-    assert time.monotonic() - since < timeout / 2, "on disk so late that the test would prove nothing"
-    wakes = server.get()["wakes"]
-    while time.monotonic() - since < timeout + 0.5:
+    began, wakes = time.monotonic(), server.get()["wakes"]
+    while time.monotonic() - began < seconds:
         state = server.get()
         assert state["phase"] == "hibernated" and state["wakes"] == wakes, state
         time.sleep(0.05)
@@ -81,20 +80,37 @@ def alive(watcher):
     return {row[0] for row in rows(watcher, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'")}
 
 
-@pytest.fixture(scope="class")
-def restored(server):
-    """One stay on disk that outlasts everybody's time-out; then some ask, some keep silent."""
-    watcher = server.connect()
+def sleepers(server, timeout):
+    """
+    A stay on disk that outlasts everybody's time-out: those that are to ask then, those that keep silent, one with two
+    time-outs, one with a short one besides, one that is in a statement. None: it was on disk so late that it would prove
+    nothing.
+    """
     asking, silent, began = {}, {}, time.monotonic()
     for setting, (begin, _) in ENDING.items():
-        asking[setting] = Timed(server, f"SET {setting} = '{TIMEOUT}s'; {begin}")
-        silent[setting] = Timed(server, f"SET {setting} = '{TIMEOUT}s'; {begin}")
+        asking[setting] = Timed(server, f"SET {setting} = '{timeout}s'; {begin}")
+        silent[setting] = Timed(server, f"SET {setting} = '{timeout}s'; {begin}")
     # PostgreSQL sets no idle_in_transaction_session_timeout that a transaction_timeout comes before.
-    both = Timed(server, f"SET transaction_timeout = '{TIMEOUT}s'; "
-                         f"SET idle_in_transaction_session_timeout = '{TIMEOUT - 1}s'; BEGIN")
-    short = Timed(server, f"SET idle_session_timeout = '{TIMEOUT}s'; SET statement_timeout = '1s'")
-    piped = pipeline(server)
-    stay_on_disk(server, began)
+    both = Timed(server, f"SET transaction_timeout = '{timeout}s'; "
+                         f"SET idle_in_transaction_session_timeout = '{timeout - 1}s'; BEGIN")
+    short = Timed(server, f"SET idle_session_timeout = '{timeout}s'; SET statement_timeout = '1s'")
+    piped = pipeline(server, timeout)
+    server.hibernate()
+    late = time.monotonic() - began
+    if late < timeout / 2:
+        stay_on_disk(server, timeout - late + 0.5)
+        return asking, silent, both, short, piped
+    for timed in (*asking.values(), *silent.values(), both, short):
+        timed.session.close()
+    piped.close()
+    return None
+
+
+@pytest.fixture(scope="class")
+def restored(server):
+    """After that, some ask, some keep silent."""
+    watcher = server.connect()
+    asking, silent, both, short, piped = with_time_enough(lambda timeout: sleepers(server, timeout), TIMEOUT)
     for timed in (*asking.values(), both):
         timed.ask()
     short.session.send(b"Q", b"SELECT pg_sleep(3600)\0")
@@ -171,7 +187,7 @@ def test_tcp_keepalives_of_both_sides(server):
     session = server.connect(keepalives=1, keepalives_idle=1, keepalives_interval=1, keepalives_count=2)
     for name, value in (("idle", 1), ("interval", 1), ("count", 2)):
         rows(session, f"SET tcp_keepalives_{name} = {value}")
-    stay_on_disk(server, time.monotonic(), 6.0)
+    stay_on_disk(server, 6.0)
     assert end_of(session) == (None, False)
     session.close()
 
@@ -180,7 +196,7 @@ def test_tcp_user_timeout_of_both_sides(server):
     """Nothing that was sent waits for its acknowledgement when the machine goes to disk."""
     session = server.connect(tcp_user_timeout=2000, keepalives=1, keepalives_idle=1, keepalives_interval=1)
     rows(session, "SET tcp_user_timeout = '2s'")
-    stay_on_disk(server, time.monotonic(), 5.0)
+    stay_on_disk(server, 5.0)
     assert end_of(session) == (None, False)
     session.close()
 
@@ -188,7 +204,7 @@ def test_tcp_user_timeout_of_both_sides(server):
 def test_client_connection_check_interval(server):
     session = server.connect()
     rows(session, "SET client_connection_check_interval = '1s'")
-    stay_on_disk(server, time.monotonic(), 3.0)
+    stay_on_disk(server, 3.0)
     assert rows(session, "SELECT pg_sleep(1.5), 7")[0][1] == 7
     session.close()
 

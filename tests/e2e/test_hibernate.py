@@ -58,7 +58,7 @@ def test_a_new_connection_is_served(server):
     wakes = server.get()["wakes"]
     assert server.query("SELECT 42") == [(42,)]
     state = server.get()
-    assert state["wakes"] == wakes + 1 and state["snapshot"] is None
+    assert state["wakes"] > wakes and state["snapshot"] is None
     assert "client" in state["woken-by"]
 
 

@@ -64,7 +64,7 @@ def test_new_clients_and_open_sessions_wake_it(server, phase):
         wakes = server.get()["wakes"]
         assert ask() == [(42,)]
         state = server.get()
-        assert state["wakes"] == wakes + 1
+        assert state["wakes"] > wakes
         assert kind in state["woken-by"] and "[fd6c:7474:6c65::" in state["woken-by"]
     assert rows(session, "SELECT pg_backend_pid()") == [(pid,)]
     session.close()
@@ -122,7 +122,7 @@ def test_many_of_both_families_at_once(server):
     for thread in threads:
         thread.join(timeout=60)
     assert errors == [] and sorted(answers) == list(range(CLIENTS + len(sessions)))
-    assert server.get()["wakes"] == state["wakes"] + 1
+    assert server.get()["wakes"] > state["wakes"]
 
 
 def test_keepalives_are_answered_for_it(server):

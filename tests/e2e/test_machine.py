@@ -127,7 +127,7 @@ class Terminal:
         os.close(slave)
         self.seen = ""
 
-    def expect(self, text, seconds=20):
+    def expect(self, text, seconds=harness.DEADLINE):
         end = time.monotonic() + seconds
         while text not in self.seen:
             assert time.monotonic() < end, f"no {text!r} in {self.seen!r}"
@@ -145,7 +145,7 @@ class Terminal:
 
     def close(self):
         os.close(self.master)
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=harness.DEADLINE)
 
 
 def test_the_guides_exec_of_psql_works_as_printed(host, database):
@@ -164,7 +164,7 @@ def test_the_guides_exec_of_psql_works_as_printed(host, database):
     terminal.expect("(1 row)")
     terminal.expect("db=# ")
     terminal.type("\\q\r")
-    assert terminal.process.wait(timeout=20) == 0
+    assert terminal.process.wait(timeout=harness.DEADLINE) == 0
     terminal.close()
     database.wait("suspended")
 
@@ -185,10 +185,10 @@ def test_restart_keeps_the_data(host, database):
 
 
 def test_suspend_and_wake_by_command(host, database):
-    database.wait("suspended")
+    wakes = database.wait("suspended")["wakes"]
     host.cli("machine", "wake", "--ns", database.namespace, database.name)
     state = database.get()
-    assert state["phase"] == "ready" and state["woken-by"] == "API"
+    assert state["wakes"] == wakes + 1 and state["woken-by"] == "API"
     database.suspend()
     assert database.phase() == "suspended"
 

@@ -26,7 +26,7 @@ def test_a_new_connection_wakes(database):
     database.wait("suspended")
     wakes = database.get()["wakes"]
     assert database.query("SELECT 1") == [(1,)]
-    assert database.get()["wakes"] == wakes + 1
+    assert database.get()["wakes"] > wakes
 
 
 def test_everything_a_session_holds_survives(database):
@@ -102,9 +102,10 @@ def test_a_probe_that_resets_wakes_nobody(database):
 
 def test_a_silent_connection_wakes_nobody_until_it_speaks(database):
     silent = no_wake_during(database, harness.tcp_connect)
+    wakes = database.get()["wakes"]
     silent.sendall(struct.pack("!II", 8, 80877103))  # SSLRequest
     assert silent.recv(1) in (b"S", b"N")
-    assert database.phase() == "ready"
+    assert database.get()["wakes"] == wakes + 1
     silent.close()
 
 
@@ -155,7 +156,7 @@ def test_cancel_requests_work_on_a_server_that_slept(database):
         lambda: database.query("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'") == [(1,)],
     )
     session.cancel()
-    thread.join(timeout=10)
+    thread.join(timeout=harness.DEADLINE)
     assert not thread.is_alive()
     assert "canceling statement due to user request" in str(outcome[0])
     session.close()
