@@ -47,6 +47,10 @@ deploy_print_result(const json_t *result)
 	{
 		printf("  changed: %s\n", json_string_value(change));
 	}
+	json_array_foreach(json_object_get(result, "notes"), index, line)
+	{
+		printf("  %s\n", json_string_value(line));
+	}
 }
 
 /* "FILE:LINE:COLUMN: KEY: message" on standard error, as compilers do it. */
@@ -104,7 +108,7 @@ deploy_finish(const CliInvocation *invocation, json_t *answer, uint64_t timeout_
 	return code;
 }
 
-/* What would change, as a diff: "+" is new, "~" is another, and what stays is not told. */
+/* What would change, as a diff: "+" is new, "~" is another, "?" is not known yet, and what stays is not told. */
 static void
 deploy_print_plan(const json_t *answer)
 {
@@ -117,17 +121,26 @@ deploy_print_plan(const json_t *answer)
 	json_array_foreach(json_object_get(answer, "results"), index, result)
 	{
 		const char *action = member_text(result, "action");
+		json_t *notes = json_object_get(result, "notes");
 		bool is_new = strcmp(action, "created") == 0;
+		bool stays = strcmp(action, "unchanged") == 0;
 
-		if (strcmp(action, "unchanged") == 0)
+		if (stays && json_array_size(notes) == 0)
 			continue;
 		any = true;
-		printf("%s%s %s %s/%s%s\n", is_new ? output_green() : output_yellow(), is_new ? "+" : "~",
+		printf("%s%s %s %s/%s%s\n", is_new ? output_green() : output_yellow(),
+			   is_new  ? "+"
+			   : stays ? "?"
+					   : "~",
 			   member_text(result, "kind"), member_text(result, "namespace"), member_text(result, "name"),
 			   output_plain());
 		json_array_foreach(json_object_get(result, "changes"), at, line)
 		{
 			printf("%s   %s\n", is_new ? "+" : " ", json_string_value(line));
+		}
+		json_array_foreach(notes, at, line)
+		{
+			printf("?   %s\n", json_string_value(line));
 		}
 	}
 	if (!any)

@@ -15,6 +15,8 @@
 #include "engine/cluster_check.h"
 #include "engine/deploy_private.h"
 
+#define BUILD_KEYS "build."
+
 static int
 deploy_store_app(Engine *engine, DeployStep *step, Error *err)
 {
@@ -87,6 +89,18 @@ deploy_start_app(Engine *engine, DeployStep *step)
 	machine_dispatch(machine, EVENT_START, NULL);
 }
 
+/* Nothing but how its image is built: what runs goes on with the one that it has until the new one is there. */
+static bool
+deploy_only_builds(const DeployStep *step)
+{
+	for (size_t i = 0; i < step->changes.count; i++)
+	{
+		if (strncmp(step->changes.lines[i], BUILD_KEYS, strlen(BUILD_KEYS)) != 0)
+			return false;
+	}
+	return step->changes.count > 0 && fsm_phase_is_up(step->machine->phase);
+}
+
 static void
 deploy_change_app(Engine *engine, DeployStep *step)
 {
@@ -101,6 +115,8 @@ deploy_change_app(Engine *engine, DeployStep *step)
 	app_spec_copy(&step->resource->app, &machine->spec);
 	engine_expose(engine, &machine->spec);
 	machine_image_name(machine, image);
+	if (strcmp(image, image_before) == 0 && deploy_only_builds(step))
+		step->changes.needs_restart = false;
 	if (strcmp(image, image_before) != 0 || (machine->spec.image == NULL && step->changes.needs_restart))
 		machine_ask_for_image(machine);
 	else
@@ -208,6 +224,26 @@ deploy_apply(Deployment *deployment)
 	}
 }
 
+/* What the answer cannot tell, because a registry or a build says it later. */
+static json_t *
+deploy_notes_to_json(const Deployment *deployment, const DeployStep *step)
+{
+	json_t *notes = json_array();
+
+	if (step->machine == NULL || !fsm_phase_is_up(step->machine->phase) ||
+		(step->changes.needs_restart && !deploy_only_builds(step)) ||
+		!engine_image_can_move(deployment->engine, &step->resource->app))
+		return notes;
+	if (step->resource->app.image == NULL)
+		json_array_append_new(notes, json_string("build: is built beside what runs, which starts again if that is "
+												 "another image"));
+	else
+		json_array_append_new(notes, json_sprintf("image: its registry is asked; the machine starts again if %s has "
+												  "moved",
+												  step->resource->app.image));
+	return notes;
+}
+
 static json_t *
 deploy_to_json(const Deployment *deployment)
 {
@@ -222,13 +258,13 @@ deploy_to_json(const Deployment *deployment)
 		for (size_t k = 0; k < step->changes.count; k++)
 			json_array_append_new(changes, json_string(step->changes.lines[k]));
 		json_array_append_new(results,
-							  json_pack("{s:s, s:s, s:s, s:s, s:o}", "kind", resource_kind_name(step->resource->kind),
-										"namespace", step->resource->head.name_space, "name", step->resource->head.name,
-										"action",
+							  json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "kind",
+										resource_kind_name(step->resource->kind), "namespace",
+										step->resource->head.name_space, "name", step->resource->head.name, "action",
 										is_new					  ? "created"
 										: step->changes.count > 0 ? "changed"
 																  : "unchanged",
-										"changes", changes));
+										"changes", changes, "notes", deploy_notes_to_json(deployment, step)));
 	}
 	return json_pack("{s:o}", "results", results);
 }

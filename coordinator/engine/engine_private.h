@@ -118,6 +118,8 @@ int engine_check_open(const Engine *engine, Error *err) MUST_CHECK; /* -EBUSY wh
 void engine_end_drain(Engine *engine);
 void engine_pin_image(Engine *engine, const Machine *machine);
 void engine_unpin_images(Engine *engine);
+/* Whether a deploy has to ask what it is now: it is built, or its name is of a registry and without a digest. */
+bool engine_image_can_move(Engine *engine, const AppSpec *spec);
 int engine_register_image(Engine *engine, const char *name, const HostImage *image, Error *err) MUST_CHECK;
 
 #endif

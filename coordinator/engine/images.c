@@ -225,17 +225,16 @@ machine_fetch_image(Machine *machine)
 		machine->engine->image_jobs--;
 }
 
-/* Whether a deploy has to ask: it is built, or its name is of a registry and without a digest. */
-static bool
-machine_image_can_move(const Machine *machine)
+bool
+engine_image_can_move(Engine *engine, const AppSpec *spec)
 {
-	const char *name = machine->spec.image;
+	const char *name = spec->image;
 	ImageRecord record = {0};
 	bool can_move;
 
 	if (name == NULL)
 		return true;
-	can_move = strchr(name, '@') == NULL && store_get_image(machine->engine->store, name, &record, NULL) == 0 &&
+	can_move = strchr(name, '@') == NULL && store_get_image(engine->store, name, &record, NULL) == 0 &&
 			   record.source_digest[0] != '\0';
 	image_record_clear(&record);
 	return can_move;
@@ -247,7 +246,7 @@ machine_ask_for_image(Machine *machine)
 	ImageRecord record = {0};
 
 	machine->record.image_id[0] = '\0';
-	machine->facts.image_known = !machine_image_can_move(machine) &&
+	machine->facts.image_known = !engine_image_can_move(machine->engine, &machine->spec) &&
 								 store_get_image(machine->engine->store, machine->spec.image, &record, NULL) == 0;
 	image_record_clear(&record);
 }
@@ -351,6 +350,7 @@ image_asked(void *context, int result, const void *output, const Error *err)
 	char name[MACHINE_IMAGE_BYTES] = "";
 	Error error = *err;
 	char detail[128];
+	char note[512];
 
 	if (machine != NULL)
 		machine_image_name(machine, name);
@@ -363,7 +363,12 @@ image_asked(void *context, int result, const void *output, const Error *err)
 	if (result == 0)
 		result = engine_register_image(engine, work->name, image, &error);
 	if (result < 0)
+	{
 		log_warning("an image was not renewed", "image", work->name, "reason", error.message);
+		snprintf(note, sizeof(note), "its image stays as it was: %.400s", error.message);
+		if (machine != NULL)
+			machine_add_note(machine, note);
+	}
 	else if (machine != NULL && strcmp(name, work->name) == 0 && strcmp(machine->record.image_id, image->id) != 0)
 	{
 		snprintf(detail, sizeof(detail), "%.60s is another image now", work->name);
@@ -383,7 +388,7 @@ machine_look_for_moved_image(Machine *machine)
 	Obtain obtain;
 	JobSpec spec;
 
-	if (!machine_image_can_move(machine))
+	if (!engine_image_can_move(engine, &machine->spec))
 		return;
 	machine_image_name(machine, name);
 	work = image_work_new(engine, name, NULL, NULL);

@@ -132,7 +132,7 @@ VOLUME = "volume:\n  name: data\n  namespace: n\n  mode: writeable\n  size: 20Mi
 def test_deploy_tells_what_it_did(coordinator):
     result = {"kind": "volume", "namespace": "n", "name": "data"}
     assert coordinator.request("POST", "/v1/deploy", VOLUME)[1] == {
-        "results": [{**result, "action": "created", "changes": []}]
+        "results": [{**result, "action": "created", "changes": [], "notes": []}]
     }
     assert coordinator.request("POST", "/v1/deploy?file=x.yaml", VOLUME)[1]["results"][0]["action"] == "unchanged"
     changed = coordinator.request("POST", "/v1/deploy", VOLUME.replace("20Mi", "30Mi"))[1]["results"][0]

@@ -694,7 +694,9 @@ def test_exec_on_a_terminal(coordinator):
 
 def test_a_resized_window_reaches_the_program(coordinator):
     session = Terminal(coordinator, "machine", "exec", "--ns", "samples", "postgresql", "-it", "bash", "--norc", "-c",
-                       "trap 'stty size' WINCH; trap 'exit 130' INT; echo up; while :; do sleep 0.05; done")
+                       "trap 'stty size' WINCH; trap 'exit 130' INT; echo up; "
+                       # In the background: what bash itself waits for in the foreground may take the signal from it.
+                       "while :; do sleep 0.05 & wait; done")
     session.expect(b"up\r\n")
     session.resize(44, 55)
     session.expect(b"44 55\r\n")

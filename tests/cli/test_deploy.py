@@ -109,6 +109,17 @@ def test_deploy_that_only_looks(coordinator, tmp_path):
     assert answer["results"][0]["changes"] == ["size: 16Mi → 32Mi"]
 
 
+def test_deploy_says_what_only_a_registry_knows(coordinator, tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text(volume("moving"))
+    ends(coordinator.cli("deploy", path), OK, "Successfully deployed volume: default/moving\n")
+    ends(coordinator.cli("deploy", path), OK, "Unchanged volume: default/moving\n  image: its registry is asked\n")
+    ends(coordinator.cli("deploy", "--dry-run", path), OK, "? volume default/moving\n?   image: its registry is asked\n")
+    path.write_text(volume("moving", "32Mi"))
+    ends(coordinator.cli("deploy", "--dry-run", path), OK,
+         "~ volume default/moving\n    size: 16Mi → 32Mi\n?   image: its registry is asked\n")
+
+
 def test_deploy_json(coordinator):
     done = coordinator.cli("deploy", "--json", "-", input=GUIDE_FILE.encode())
     assert [result["action"] for result in json.loads(done.stdout)["results"]] == ["created", "created"]

@@ -183,10 +183,16 @@ def test_a_moved_tag_is_noticed_by_a_deploy_and_what_runs_keeps_its_digest(image
     # Moved back, and nobody has pulled: the deploy itself asks.
     registry.push(f"{small_images}:one", "path/to/sleeper:latest")
     pid = machine(host, "pinned")["pid"]
-    host.deploy(YAML.format(name="first", image=name))
-    host.deploy(YAML.format(name="pinned", image=f"{registry.host}/path/to/sleeper@{digest}"))
+    asked = f"its registry is asked; the machine starts again if {name} has moved"
+    plan = host.cli("deploy", "--dry-run", host.root / "deploy.yaml").stdout
+    assert "? app images/first\n" in plan and asked in plan and "Nothing would change" not in plan
+    assert asked in host.deploy(YAML.format(name="first", image=name))
+    answer = host.deploy(YAML.format(name="pinned", image=f"{registry.host}/path/to/sleeper@{digest}"))
+    assert "registry is asked" not in answer
     wait_until(lambda: f"it to run the first one again: {machine(host, 'first')}",
                lambda: machine(host, "first")["image-id"] == first["image-id"])
+    assert any(event["reason"].endswith(" is another image now")
+               for event in host.json("events", "--ns", "images", "--name", "first"))
     assert machine(host, "pinned")["pid"] == pid
     delete(host, "first", "pinned")
 
@@ -359,4 +365,21 @@ def test_an_image_is_built_and_all_that_it_says_is_honoured(images_host, tmp_pat
     host.cli("deploy", host.root / "deploy.yaml", check=False)
     wait_until("the log to say what is wrong", lambda: "nothing" in host.log() and "not renewed" in host.log())
     assert machine(host, "built")["phase"] == "ready"
+
+    # Another argument: what runs goes on while it is built, also when that fails.
+    runs = machine(host, "built")["pid"]
+    answer = host.deploy(BUILD_YAML.format(context=context, word="third") + "  command: [other, words]\n")
+    assert "WORD: second → third" in answer and "is built beside what runs" in answer
+
+    def reasons():
+        return [event["reason"] for event in host.json("events", "--ns", "images", "--name", "built")]
+
+    wait_until(lambda: f"it to say so: {reasons()}", lambda: "its image stays as it was: " in " ".join(reasons()))
+    assert (machine(host, "built")["phase"], machine(host, "built")["pid"]) == ("ready", runs)
+    (context / "Recipe").write_text(DOCKERFILE)
+    seen = len(reasons())
+    host.deploy(BUILD_YAML.format(context=context, word="fourth") + "  command: [other, words]\n")
+    wait_until(lambda: f"the new one: {said()}", lambda: said()[-1].endswith("hello app, fourth serve other words"))
+    phases = [event["phase"] for event in host.json("events", "--ns", "images", "--name", "built")[seen:]]
+    assert "pulling-image" not in phases and "stopping" in phases
     delete(host, "built")

@@ -659,6 +659,7 @@ deploy_resource(Engine *engine, const Resource *resource, bool dry_run)
 	const char *name_space = resource->head.name_space;
 	const Deployed *old = find_deployed(engine, resource->kind, name_space, name);
 	json_t *changes = deploy_compare(old, resource, dry_run);
+	json_t *notes = json_array();
 	const char *action = "created";
 	json_t *spec = resource->kind == RESOURCE_VOLUME	 ? volume_spec_to_json(&resource->volume)
 				   : resource->kind == RESOURCE_SERVICE	 ? service_spec_to_json(&resource->service)
@@ -680,8 +681,11 @@ deploy_resource(Engine *engine, const Resource *resource, bool dry_run)
 									   sizeof(*engine->deployed));
 		engine->deployed[engine->deployed_count++] = (Deployed){.kind = resource->kind, .spec = spec};
 	}
-	return json_pack("{s:s, s:s, s:s, s:s, s:o}", "kind", resource_kind_name(resource->kind), "namespace", name_space,
-					 "name", name, "action", action, "changes", changes);
+	/* A name for one whose image is a registry's. */
+	if (old != NULL && strcmp(name, "moving") == 0)
+		json_array_append_new(notes, json_string("image: its registry is asked"));
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "kind", resource_kind_name(resource->kind), "namespace",
+					 name_space, "name", name, "action", action, "changes", changes, "notes", notes);
 }
 
 void
