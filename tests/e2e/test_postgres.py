@@ -277,7 +277,8 @@ def test_init_scripts_run_once_and_one_that_fails_ends_the_deployment(own_host):
     directory.mkdir()
     (directory / "2.sql").write_text("INSERT INTO made VALUES (current_database());\nSELECT 1 / 0;\n")
     (directory / "1.sql").write_text("CREATE TABLE made (place text);\nGRANT SELECT ON made TO PUBLIC;\n")
-    text = ("postgres:\n  name: init\n  namespace: samples\n  size: tiny\n  storage: 300Mi\n  database: shop\n"
+    text = ("volume: {name: store, namespace: samples, size: 300Mi}\n---\n"
+            "postgres:\n  name: init\n  namespace: samples\n  size: tiny\n  volume: store\n  database: shop\n"
             "  users: [{name: app}]\n  init-scripts: [./init]\n  mode: {flash: {timeout: 500ms}}\n")
     try:
         refused = cluster.deploy(text, check=False)
@@ -290,7 +291,10 @@ def test_init_scripts_run_once_and_one_that_fails_ends_the_deployment(own_host):
         own_host.cli("machine", "restart", "--ns", NS, "init")
         assert cluster.query("SELECT place FROM made") == [("shop",)]
     finally:
-        cluster.cli("delete", "-y", "--volumes")
+        cluster.cli("delete", "-y", "--volumes", check=False)
+    # A volume that somebody has deployed is not the cluster's to delete.
+    assert {"store"} == names(own_host, "volume", NS) & {"store", "init-data"}
+    own_host.cli("volume", "rm", "--ns", NS, "store", "-y")
 
 
 def test_commands_make_edit_and_delete_one(own_host):

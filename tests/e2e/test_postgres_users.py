@@ -1,8 +1,10 @@
 """Users, access, databases and passwords of a PostgreSQL cluster: tried by those who may and by those who may not. The
 server sleeps between the steps; what needs it wakes it."""
 
+import contextlib
 import os
 import subprocess
+from pathlib import Path
 
 import harness
 import psycopg2
@@ -194,6 +196,13 @@ def test_a_file_without_a_user_who_owns_things_is_refused_by_the_server(cluster)
     cluster.postgres("user", "drop", "shop", "it's", "-y", "--reassign-to", "boss")
     assert cluster.run("boss", "SELECT tableowner FROM pg_tables WHERE tablename = 'filed'") == [("boss",)]
     assert "Unchanged postgres: stores/shop" in cluster.host.cli("deploy", cluster.host.root / "shop.yaml").stdout
+    # So does the file itself, when it is told to: what was the user's is the superuser's then.
+    cluster.postgres("user", "add", "shop", "it's")
+    cluster.run("postgres", 'ALTER TABLE filed OWNER TO "it\'s"', dbname="shop")
+    cluster.host.cli("deploy", "--reassign-owned", cluster.host.root / "shop.yaml")
+    assert cluster.run("boss", "SELECT tableowner FROM pg_tables WHERE tablename = 'filed'") == [("postgres",)]
+    assert cluster.run("postgres", "SELECT count(*) FROM pg_roles WHERE rolname = 'it''s'") == [(0,)]
+    cluster.run("postgres", "DROP TABLE filed", dbname="shop")
     # Another refusal, at the line of the user whom it is about; a dry run is refused as well.
     cluster.run("postgres", "CREATE ROLE theirs")
     changed = cluster.host.root / "theirs.yaml"
@@ -259,6 +268,16 @@ def test_a_coordinator_that_dies_while_it_rotates_leaves_a_password_that_works(c
                                  "stores", "shop", "reader"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until("the rotation to wait for the row", lambda: rows(looker, """
         SELECT 1 FROM pg_stat_activity WHERE application_name = 'lttled' AND wait_event_type = 'Lock'"""))
+    # Neither the server's view of its sessions nor any process shows the password that is being set.
+    (statement,), = rows(looker, """
+        SELECT query FROM pg_stat_activity WHERE application_name = 'lttled' AND wait_event_type = 'Lock'""")
+    password = cluster.secret("stores", "shop-reader-password_next")
+    assert "SCRAM-SHA-256$" in statement and len(password) == 32
+    for hidden in (password, before["password"]):
+        assert hidden not in str(rows(looker, "SELECT * FROM pg_stat_activity"))
+        for path in [*Path("/proc").glob("[0-9]*/cmdline"), *Path("/proc").glob("[0-9]*/environ")]:
+            with contextlib.suppress(OSError):
+                assert hidden.encode() not in path.read_bytes(), path
     cluster.host.kill()
     rotation.wait(timeout=harness.DEADLINE)
     wait_until("the dead one's session to end", lambda: not rows(looker, """
@@ -281,4 +300,5 @@ def test_no_password_was_ever_written_down(cluster):
     for user in [*(user["name"] for user in cluster.get()["users"]), "postgres"]:
         password = cluster.access(user)["password"]
         assert password not in log and password not in cluster.host.log()
-        assert password.encode() not in (cluster.host.state / "lttle.db").read_bytes()
+        for name in ("lttle.db", "lttle.db-wal"):
+            assert password.encode() not in (cluster.host.state / name).read_bytes()

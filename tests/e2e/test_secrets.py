@@ -8,7 +8,7 @@ import pytest
 from harness import wait_until
 
 # Every character that can be printed, and one that takes two bytes.
-PASSWORD = "first-" + "".join(map(chr, range(32, 127))) + "ü"
+PASSWORD = "first-Pa55word" + "".join(map(chr, range(32, 127))) + "ü"
 ROTATED = "second-Pa55word"
 
 TEXT = harness.YAML.format(
