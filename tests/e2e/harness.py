@@ -457,6 +457,13 @@ class Database:
         )
         assert self.phase() == "hibernated"
 
+    def sleep(self, phase):
+        """Falls asleep by itself, or is written to disk."""
+        if phase == "hibernated":
+            self.hibernate()
+        else:
+            self.wait(phase)
+
     @property
     def address(self):
         return self.get()["address"]

@@ -107,18 +107,11 @@ def ask(command):
 WHERE = "SELECT host(inet_server_addr()), (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid())"
 
 
-def sleep(server, phase):
-    if phase == "hibernated":
-        server.hibernate()
-    else:
-        server.wait("suspended")
-
-
 @pytest.mark.parametrize("phase", ["suspended", "hibernated"])
 def test_many_databases_on_one_port(databases, ports, psql17, phase):
     for name, host in (("first", "a.test"), ("second", "b.db.test")):
         server = databases[name]
-        sleep(server, phase)
+        server.sleep(phase)
         wakes = server.get()["wakes"]
         assert ask(psql17(host, ports["tls"], "-c", WHERE)) == f"{server.address}|f"
         assert server.get()["wakes"] > wakes
@@ -228,7 +221,7 @@ def test_a_reload_drops_nobody(edge_host, databases, ports, psql17):
     assert errors == [] and served[0] > 0 and not thread.is_alive()
     assert harness.helper_pid(edge_host.run / "haproxy.pid") == master
     for phase in ("suspended", "hibernated"):
-        sleep(server, phase)
+        server.sleep(phase)
         assert session.ask("SELECT pg_backend_pid();") == pid
     session.close()
     for number in range(3):

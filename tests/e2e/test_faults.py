@@ -49,13 +49,6 @@ def answers(server):
         return False
 
 
-def hibernate(server):
-    wait_until(
-        lambda: f"{server.name} to be on disk: {server.get()}",
-        lambda: server.host.cli("machine", "hibernate", "--ns", server.namespace, server.name, check=False).returncode == 0,
-    )
-
-
 # ---- processes that are killed ----
 
 
@@ -152,7 +145,7 @@ def test_no_space_for_the_log_and_for_a_snapshot(small_place):
     assert rows(session, "SELECT count(*) FROM truth") == [(1001,)]
     server.wait("suspended")
     server.empty()
-    hibernate(server)
+    server.hibernate()
     assert rows(session, "SELECT count(*) FROM truth") == [(1001,)]
     session.close()
 
@@ -174,7 +167,7 @@ def test_swap_is_full(own_host):
                 server.wait("suspended")
                 wait_until("the device to be full", lambda: zram_free_kib(number) < 256)
                 assert rows(session, TRUTH) == [(1000, 500500)]
-            hibernate(server)
+            server.hibernate()
             assert rows(session, "SELECT count(DISTINCT md5) FROM big") == [(200000,)]
             session.close()
         finally:
@@ -210,7 +203,7 @@ def test_a_machine_at_its_memory_limit_sleeps_and_comes_back(own_host):
                 180000, 16200090000)] and server.get()["memory"]["resident-bytes"] > 0.75 * (256 << 20))
             server.wait("suspended")
             assert rows(session, "SELECT count(*) FROM mine") == [(180000,)]
-            hibernate(server)
+            server.hibernate()
         assert rows(session, "SELECT count(*), sum(n) FROM mine") == [(180000, 16200090000)]
         assert server.get()["restarts"] == 0
         session.close()
@@ -275,7 +268,7 @@ def test_the_clock_jumps(shifted, asleep, seconds):
     session = server.connect()
     rows(session, "CREATE TEMP TABLE mine AS SELECT 7 AS n")
     if asleep == "hibernated":
-        hibernate(server)
+        server.hibernate()
     elif asleep == "suspended":
         server.wait("suspended")
     server.jump(seconds)
@@ -284,7 +277,7 @@ def test_the_clock_jumps(shifted, asleep, seconds):
     # It sleeps after its usual time, in both ways, and wakes again; jumping back to the truth is a jump, too.
     server.wait("suspended", "60s")
     assert rows(session, "SELECT n FROM mine") == [(7,)]
-    hibernate(server)
+    server.hibernate()
     server.jump(0)
     assert rows(session, "SELECT n FROM mine") == [(7,)]
     holds(server)
@@ -319,7 +312,7 @@ def test_a_damaged_manifest(server, damage):
     """The snapshot is not used; PostgreSQL recovers as after a crash, and all that was committed is there."""
     server.query("INSERT INTO truth VALUES (5)")
     server.query("DELETE FROM truth WHERE ctid = (SELECT max(ctid) FROM truth WHERE n = 5)")
-    hibernate(server)
+    server.hibernate()
     path = server.host.state / "machines/samples/faults/snapshot/manifest.json"
     path.write_text(damage(path.read_text()))
     begin = len(server.host.log())
@@ -330,7 +323,7 @@ def test_a_damaged_manifest(server, damage):
 
 @pytest.mark.parametrize("pattern", ["pages-1.img", "core-1.img", "pstree.img", "mm-1.img"])
 def test_a_truncated_snapshot(server, pattern):
-    hibernate(server)
+    server.hibernate()
     directory = server.host.state / "machines/samples/faults/snapshot"
     files = list(directory.rglob(pattern))
     assert files, sorted(p.name for p in directory.rglob("*"))

@@ -20,19 +20,10 @@ def server(own_host):
     server.delete()
 
 
-def hibernate(server):
-    """Writes it to disk, trying again while something is still ending."""
-    wait_until(
-        lambda: f"{server.name} to be on disk: {server.get()}",
-        lambda: server.host.cli("machine", "hibernate", "--ns", server.namespace, server.name, check=False).returncode == 0,
-    )
-    assert server.phase() == "hibernated"
-
-
 def test_on_disk_there_is_no_process_and_no_memory(server):
     server.wait("suspended")
     pid = server.get()["pid"]
-    hibernate(server)
+    server.hibernate()
     state = server.get()
     assert state["pid"] is None
     assert harness.process_start_time(pid) is None
@@ -54,7 +45,7 @@ def test_on_disk_there_is_no_process_and_no_memory(server):
 def test_a_new_connection_is_served(server):
     server.wait("suspended") if server.phase() != "hibernated" else None
     if server.phase() != "hibernated":
-        hibernate(server)
+        server.hibernate()
     wakes = server.get()["wakes"]
     assert server.query("SELECT 42") == [(42,)]
     state = server.get()
@@ -71,13 +62,13 @@ def test_everything_a_session_holds_survives(server):
     rows(session, "SELECT pg_advisory_lock(4711)")
     rows(listener, "LISTEN news")
     for _ in range(2):
-        hibernate(server)
+        server.hibernate()
         assert rows(session, "SELECT sum(n) FROM remembered") == [(500500,)]
         assert rows(session, "EXECUTE twice(21)") == [(42,)]
         assert rows(session, "SHOW my.setting") == [("kept",)]
         assert rows(session, "SELECT pg_backend_pid()") == [(pid,)]
         assert rows(session, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711") == [(1,)]
-    hibernate(server)
+    server.hibernate()
     rows(session, "NOTIFY news, 'awake'")
 
     def told():
@@ -92,7 +83,7 @@ def test_everything_a_session_holds_survives(server):
 def test_a_client_of_each_kind_at_once(server):
     """A new connection must be served although open sessions are kept; their sockets share the port."""
     session = server.connect()
-    hibernate(server)
+    server.hibernate()
     answers = []
     threads = [threading.Thread(target=lambda: answers.append(server.query("SELECT 1")[0][0])) for _ in range(5)]
     threads.append(threading.Thread(target=lambda: answers.append(rows(session, "SELECT 1")[0][0])))
@@ -142,14 +133,14 @@ def test_no_snapshot_is_begun_while_the_extension_connects(server):
     """Just after a wake its worker comes back; a connection to the outside would fail the dump."""
     begin = len(server.host.log())
     for _ in range(8):
-        hibernate(server)
+        server.hibernate()
         server.query("SELECT 1")
         server.host.cli("machine", "hibernate", "--ns", server.namespace, server.name, check=False)
     assert "the snapshot could not be written" not in server.host.log()[begin:]
 
 
 def test_a_bare_tcp_probe_wakes_nobody(server):
-    hibernate(server)
+    server.hibernate()
     address, wakes = server.address, server.get()["wakes"]
     for _ in range(10):
         harness.tcp_connect(address).close()
@@ -164,7 +155,7 @@ def test_a_bare_tcp_probe_wakes_nobody(server):
 
 def test_time_on_disk_does_not_count_as_idle(server):
     """The restored processes' own clock stands still while they are on disk; a query is "just now" all the same."""
-    hibernate(server)
+    server.hibernate()
     on_disk = time.monotonic()
     wait_until("two seconds on disk", lambda: time.monotonic() > on_disk + 2)
     session = server.connect()
@@ -187,7 +178,7 @@ def test_what_lies_in_dev_shm_survives_and_a_new_start_finds_it_empty(server):
     inside("echo kept >/dev/shm/note; chmod 640 /dev/shm/note")
     before = inside("stat -c '%n %a %U %s' /dev/shm/*; stat -c '%a %F' /dev/shm; stat -f -c '%T %b' /dev/shm")
     assert "/dev/shm/PostgreSQL." in before and "1777 directory\ntmpfs" in before
-    hibernate(server)
+    server.hibernate()
     assert inside("stat -c '%n %a %U %s' /dev/shm/*; stat -c '%a %F' /dev/shm; stat -f -c '%T %b' /dev/shm") == before
     assert inside("cat /dev/shm/note") == "kept\n"
     assert server.query("SET debug_parallel_query = on; SELECT count(*) FROM pg_class") > [(100,)]
@@ -201,7 +192,7 @@ def test_what_lies_in_dev_shm_survives_and_a_new_start_finds_it_empty(server):
 
 
 def test_exec_brings_it_back_and_holds_it(server):
-    hibernate(server)
+    server.hibernate()
     done = server.host.cli("machine", "exec", "--ns", server.namespace, server.name, "sh", "-c", "echo inside; exit 7",
                            check=False)
     assert done.stdout == "inside\n" and done.returncode == 7
@@ -212,7 +203,7 @@ def test_exec_brings_it_back_and_holds_it(server):
 def test_a_coordinator_that_comes_anew_keeps_it(server, signal_number):
     session = server.connect()
     rows(session, "CREATE TEMP TABLE mine AS SELECT 7 AS n")
-    hibernate(server)
+    server.hibernate()
     server.host.stop(signal_number)
     server.host.start()
     assert server.phase() == "hibernated"
@@ -223,7 +214,7 @@ def test_a_coordinator_that_comes_anew_keeps_it(server, signal_number):
 
 def test_a_snapshot_over_a_newer_volume_is_refused(server):
     server.query("CREATE TABLE IF NOT EXISTS truth AS SELECT generate_series(1, 1000) AS n")
-    hibernate(server)
+    server.hibernate()
     wal = server.host.state / "volumes/samples/disk-data/data/pg_wal"
     segment = sorted(path for path in wal.iterdir() if path.is_file())[0]
     os.utime(segment, (time.time() + 5, time.time() + 5))

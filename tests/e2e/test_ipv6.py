@@ -60,7 +60,7 @@ def test_new_clients_and_open_sessions_wake_it(server, phase):
     session = connect6(server)
     pid = rows(session, "SELECT pg_backend_pid()")[0][0]
     for ask, kind in ((lambda: query6(server, "SELECT 42"), "connection"), (lambda: rows(session, "SELECT 42"), "session")):
-        sleep(server, phase)
+        server.sleep(phase)
         wakes = server.get()["wakes"]
         assert ask() == [(42,)]
         state = server.get()
@@ -70,17 +70,10 @@ def test_new_clients_and_open_sessions_wake_it(server, phase):
     session.close()
 
 
-def sleep(server, phase):
-    if phase == "hibernated":
-        server.hibernate()
-    else:
-        server.wait("suspended")
-
-
 @pytest.mark.parametrize("phase", ["suspended", "hibernated"])
 def test_probes_and_ends_wake_nobody(server, phase):
     ending = connect6(server)
-    sleep(server, phase)
+    server.sleep(phase)
     state = server.get()
     for _ in range(20):
         harness.tcp_connect(state["address6"]).close()
@@ -140,12 +133,12 @@ def test_keepalives_are_answered_for_it(server):
 def test_a_coordinator_that_comes_anew_keeps_it(server, phase):
     session = connect6(server)
     rows(session, "CREATE TEMP TABLE mine AS SELECT 7 AS n")
-    sleep(server, phase)
+    server.sleep(phase)
     server.host.stop(signal.SIGKILL)
     server.host.start()
     wait_until("it to be asleep again", lambda: server.phase() == phase)
     assert query6(server, "SELECT 1") == [(1,)]
-    sleep(server, phase)
+    server.sleep(phase)
     assert rows(session, "SELECT n FROM mine") == [(7,)]
     session.close()
 
@@ -154,7 +147,7 @@ def test_a_coordinator_that_comes_anew_keeps_it(server, phase):
 def test_after_a_reboot_a_client_brings_it_back(server, phase, comes_back):
     """As far as the machine can tell: neither its processes nor its network are there any more."""
     server.query("CREATE TABLE IF NOT EXISTS kept AS SELECT 42 AS n")
-    sleep(server, phase)
+    server.sleep(phase)
     state = server.get()
     server.host.kill()
     if state["pid"]:

@@ -28,12 +28,6 @@ def server(service):
     database.delete()
 
 
-def hibernate(server):
-    server.wait("suspended")
-    server.host.cli("machine", "hibernate", "--ns", server.namespace, server.name)
-    server.wait("hibernated")
-
-
 def call(address):
     """A new client that has said who it is, and waits."""
     client = harness.tcp_connect(address)
@@ -60,7 +54,7 @@ def test_it_says_when_it_is_ready_and_when_it_ends(service):
 def test_who_waits_at_a_machine_on_disk_outlives_the_coordinator(service, server, signal_number):
     address = server.address
     session = server.connect()
-    hibernate(server)
+    server.hibernate()
     wait_until("a stub of each family to be kept", lambda: len(service.manager.kept) == 2)
     clients = []
     if signal_number == signal.SIGKILL:

@@ -87,16 +87,9 @@ def ask(host, port, sql="SELECT 42"):
         connection.close()
 
 
-def sleep(server, phase):
-    if phase == "hibernated":
-        server.hibernate()
-    else:
-        server.wait("suspended")
-
-
 @pytest.mark.parametrize("phase", ["suspended", "hibernated"])
 def test_a_port_of_the_host_wakes_it(server, ports, phase):
-    sleep(server, phase)
+    server.sleep(phase)
     wakes = server.get()["wakes"]
     assert ask("127.0.0.1", ports["forward"]) == [(42,)]
     assert server.get()["wakes"] > wakes
@@ -107,7 +100,7 @@ def test_a_session_at_a_port_of_the_host_is_kept(server, ports, phase):
     session = psycopg2.connect(host="127.0.0.1", port=ports["forward"], user="user", password="password", dbname="db")
     session.autocommit = True
     pid = rows(session, "SELECT pg_backend_pid()")
-    sleep(server, phase)
+    server.sleep(phase)
     wakes = server.get()["wakes"]
     assert rows(session, "SELECT pg_backend_pid()") == pid
     assert server.get()["wakes"] == wakes + 1
@@ -202,7 +195,7 @@ def test_a_name_resolves_on_the_host_when_asked(server):
 
 @pytest.mark.parametrize("phase", ["suspended", "hibernated"])
 def test_a_machine_wakes_another_by_its_name(server, neighbour, phase):
-    sleep(server, phase)
+    server.sleep(phase)
     wakes = server.get()["wakes"]
     done = psql(neighbour, "main-access.samples.svc.lttle.local", "SELECT host(inet_client_addr())")
     assert done.stdout.strip() == neighbour.address, done.stderr
