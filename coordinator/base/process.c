@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -391,4 +392,13 @@ process_run_function(int (*function)(void *context, Error *err), void *context, 
 	if (answer.result < 0 && err != NULL)
 		*err = answer.err;
 	return answer.result;
+}
+
+bool
+process_has_capability(unsigned number)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	return syscall(SYS_capget, &header, data) == 0 && (data[number / 32].effective & (1U << (number % 32))) != 0;
 }

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
 /*
@@ -36,5 +38,8 @@ int process_run_function(int (*function)(void *context, Error *err), void *conte
  * file of unknown format to a shell. Returns a negative errno only: -ENOENT when no such program was found.
  */
 int process_exec(const char *const argv[], const char *const environment[]);
+
+/* Whether this process has the capability (CAP_SYS_RESOURCE, …) in effect. */
+bool process_has_capability(unsigned number);
 
 #endif

@@ -224,12 +224,17 @@ deploy_apply(Deployment *deployment)
 	}
 }
 
-/* What the answer cannot tell, because a registry or a build says it later. */
+/* How a change comes about, and what the answer cannot tell, because a registry or a build says it later. */
 static json_t *
 deploy_notes_to_json(const Deployment *deployment, const DeployStep *step)
 {
 	json_t *notes = json_array();
+	char growth[GROWTH_TEXT_BYTES] = "";
 
+	if (step->volume != NULL && step->resource->volume.size_bytes > step->volume->spec.size_bytes)
+		engine_describe_growth(deployment->engine, &step->resource->volume, growth);
+	if (growth[0] != '\0')
+		json_array_append_new(notes, json_string(growth));
 	if (step->machine == NULL || !fsm_phase_is_up(step->machine->phase) ||
 		(step->changes.needs_restart && !deploy_only_builds(step)) ||
 		!engine_image_can_move(deployment->engine, &step->resource->app))

@@ -108,6 +108,9 @@ void engine_settle_dependents(Engine *engine, Phase before, const Machine *machi
 void engine_note_gone_dependency(Engine *engine, const char *name_space, const char *name);
 /* volumes.c: a volume that is in use becomes as large as its spec says; others do when they are used next. */
 void engine_grow_volume(Engine *engine, const VolumeSpec *spec);
+#define GROWTH_TEXT_BYTES 512
+/* For people: how it would become as large as that; empty: nobody uses it. */
+void engine_describe_growth(const Engine *engine, const VolumeSpec *spec, char ret_text[GROWTH_TEXT_BYTES]);
 void engine_go_on_growing(Engine *engine);								 /* what an earlier coordinator could not end */
 void engine_note_growth(const Machine *machine);						 /* it is in another phase */
 void engine_end_growths(Engine *engine);								 /* before the machines */

@@ -8,12 +8,14 @@
  */
 #include <errno.h>
 #include <event2/event.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "engine/engine_private.h"
 
@@ -374,6 +376,33 @@ engine_grow_volume(Engine *engine, const VolumeSpec *spec)
 	job.context = growth;
 	if (job_start(engine->loop, &job, &growth->work, &error) < 0)
 		grown_in_use(growth, error.code, NULL, &error);
+}
+
+void
+engine_describe_growth(const Engine *engine, const VolumeSpec *spec, char ret_text[GROWTH_TEXT_BYTES])
+{
+	unsigned users;
+	Machine *machine = only_user(engine, spec->name_space, spec->name, &users);
+	char refusal[sizeof(machine->refusal)];
+
+	ret_text[0] = '\0';
+	if (users == 0 || (machine != NULL && !fsm_phase_is_up(machine->phase)))
+		return;
+	if (process_has_capability(CAP_SYS_RESOURCE))
+		text_copy(ret_text, GROWTH_TEXT_BYTES, "size: it grows in use");
+	else if (machine == NULL)
+		text_copy(ret_text, GROWTH_TEXT_BYTES, "size: its machines start again for it");
+	else if (machine->phase == PHASE_HIBERNATED || machine->phase == PHASE_GROWING)
+		snprintf(ret_text, GROWTH_TEXT_BYTES, "size: it grows while %s is on disk", machine->label);
+	else
+	{
+		text_copy(refusal, sizeof(refusal), machine->refusal);
+		if (machine_can_hibernate(machine))
+			snprintf(ret_text, GROWTH_TEXT_BYTES, "size: %s goes to disk for it, with its sessions", machine->label);
+		else
+			snprintf(ret_text, GROWTH_TEXT_BYTES, "size: %s starts again for it: %s", machine->label, machine->refusal);
+		text_copy(machine->refusal, sizeof(machine->refusal), refusal);
+	}
 }
 
 void

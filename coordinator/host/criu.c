@@ -146,15 +146,6 @@ criu_prepare_run_directory(Error *err)
 
 /* ---- in the process that becomes CRIU ---- */
 
-static bool
-has_capability(unsigned number)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
-
-	return syscall(SYS_capget, &header, data) == 0 && (data[number / 32].effective & (1U << (number % 32))) != 0;
-}
-
 /* prlimit(2) on another user's process needs CAP_SYS_RESOURCE or that user's real ids; the effective ones stay root's.
  */
 static int
@@ -164,7 +155,7 @@ become_related(const CriuRun *run, Error *err)
 	gid_t gid = 0;
 	int result;
 
-	if (has_capability(CAP_SYS_RESOURCE))
+	if (process_has_capability(CAP_SYS_RESOURCE))
 		return 0;
 	result = criu_find_owner(run->cgroups, run->cgroup, &uid, &gid, err);
 	if (result < 0)

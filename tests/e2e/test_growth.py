@@ -47,6 +47,7 @@ class Growing(harness.Database):
         before, self.mib = self.mib, self.mib + STEP_MIB
         answer = self.host.deploy(harness.database_yaml(self.name, size=f"{self.mib}Mi"))
         assert f"size: {before}Mi → {self.mib}Mi" in answer
+        return answer
 
     def events(self):
         return self.host.json("events", "--ns", self.namespace, "--name", self.name)
@@ -89,7 +90,8 @@ def test_in_use_or_by_way_of_the_disk(host, server):
     """As this kernel lets us: one of the two, and the events say which."""
     host.disarm()
     session = server.session()
-    server.deploy_larger()
+    answer = server.deploy_larger()
+    assert ("size: it grows in use" in answer) != ("goes to disk for it, with its sessions" in answer), answer
     wait_until(lambda: f"the volume to have grown: {server.reasons()}",
                lambda: any("it has, in use" in reason or "while it was on disk" in reason for reason in server.reasons()))
     server.check(session)
@@ -150,7 +152,8 @@ def test_one_on_disk_sleeps_on(host, server):
     host.arm(REFUSED)
     session = server.session()
     server.hibernate()
-    server.deploy_larger()
+    answer = server.deploy_larger()
+    assert "size: it grows in use" in answer or "size: it grows while samples/growing is on disk" in answer
     server.wait_for_note("a volume of it has grown while it was on disk")
     assert server.phase() == "hibernated"
     assert not any("restored" in reason for reason in server.reasons())
