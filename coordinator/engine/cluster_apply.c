@@ -378,6 +378,14 @@ cluster_can_be_reached(const Machine *machine)
 			machine->phase == PHASE_GROWING);
 }
 
+/* Between the two phases are those of sleep and disk alone; see fsm.h. */
+bool
+cluster_is_served(const Machine *machine)
+{
+	return !machine->facts.delete_wanted && !machine->facts.restart_wanted && machine->phase >= PHASE_READY &&
+		   machine->phase <= PHASE_RESUMING;
+}
+
 void
 cluster_apply(EngineCluster *cluster)
 {

@@ -210,7 +210,7 @@ cluster_look(EngineCluster *cluster, const PostgresSpec *wanted, const PostgresO
 	ClusterLook *look;
 	int result;
 
-	if (machine == NULL || !cluster_can_be_reached(machine))
+	if (machine == NULL || !cluster_is_served(machine))
 		return error_set(err, -EBUSY, "postgres %s/%s: cannot be reached: it is %s", cluster->spec.name_space,
 						 cluster->spec.name, machine == NULL ? "gone" : phase_name(machine->phase));
 	look = look_new(cluster, NULL, done, context);
@@ -285,7 +285,7 @@ begin_change(EngineCluster *cluster, const ClusterChange *change, char *file, co
 
 	look->wanted = *wanted;
 	look->options = change->options;
-	if (machine != NULL && cluster_can_be_reached(machine))
+	if (machine != NULL && cluster_is_served(machine))
 	{
 		result = start_look(look, machine, err);
 		if (result == 0)

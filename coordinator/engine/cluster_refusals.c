@@ -128,7 +128,7 @@ is_asked(const DeployStep *step)
 	if (step->resource->kind != RESOURCE_POSTGRES || cluster == NULL || !cluster->has_applied)
 		return false;
 	machine = cluster_machine(cluster);
-	if (machine == NULL || !cluster_can_be_reached(machine))
+	if (machine == NULL || !cluster_is_served(machine))
 		return false;
 	before = step->resource->postgres;
 	before.users = cluster->applied.users;

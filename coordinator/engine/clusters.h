@@ -122,6 +122,8 @@ void cluster_apply(EngineCluster *cluster);
 void cluster_begin_change(EngineCluster *cluster);
 /* Whether a connection would reach the machine's server, or wake it. */
 bool cluster_can_be_reached(const Machine *machine);
+/* Whether a connection would be answered, be it late: also on the way to sleep, to disk, and back. */
+bool cluster_is_served(const Machine *machine);
 #define CLUSTER_JOB_TIMEOUT_MS (2 * 60 * 1000)
 /* The job's own deadline comes first, so that it can say what it waited for. */
 #define CLUSTER_JOB_KILL_MS (CLUSTER_JOB_TIMEOUT_MS + 15 * 1000)
