@@ -220,6 +220,17 @@ def test_a_service_opens_it_to_another_namespace(server, stranger):
     assert resolve("bridge.others.svc.lttle.local") == ""
 
 
+def test_a_service_without_a_name(server, stranger):
+    """bind: tcp: the machine's own address and port, for the namespace of the service too."""
+    assert "No route to host" in psql(stranger, server.address).stderr
+    server.host.deploy("service: {name: plain, namespace: others, target: {name: main, namespace: samples, port: 5432}, bind: tcp}\n")
+    done = wait_until("the service", lambda: answer(psql(stranger, server.address)))
+    assert done == "42"
+    assert resolve("plain.others.svc.lttle.local") == ""
+    server.host.cli("service", "delete", "--ns", "others", "plain", "-y")
+    wait_until("it to be closed", lambda: psql(stranger, server.address).returncode != 0)
+
+
 def test_dnsmasq_is_started_again(server):
     record = server.host.run / "dnsmasq.pid"
     before = wait_until("dnsmasq", lambda: harness.helper_pid(record))
