@@ -175,6 +175,17 @@ def test_a_volume_grows_and_does_not_shrink(own_host):
         own_host.cli("machine", "wait", name, "--timeout", "60s")
         assert inside(own_host, name, "cat /data/file").stdout == "kept\n"
         assert "Read-only file system" in inside(own_host, name, "echo x > /data/file", check=False).stderr
+
+    # All of them see it grow.
+    answer = own_host.deploy(volume_yaml("data", "160Mi", "read-only"))
+    assert "size: it grows in use" in answer or "size: its machines start again for it" in answer
+    for name in ("one", "two"):
+        def sees_more():
+            done = inside(own_host, name, "df --output=size -m /data | tail -n 1", check=False)
+            return done.returncode == 0 and int(done.stdout) > before + 112
+
+        wait_until(lambda: f"{name} to see a larger volume: {get(own_host, name)}", sees_more)
+        assert inside(own_host, name, "cat /data/file").stdout == "kept\n"
     for name in ("one", "two"):
         own_host.cli("machine", "delete", name, "-y")
     own_host.cli("volume", "rm", "data", "-y")
