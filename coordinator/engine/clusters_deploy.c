@@ -216,7 +216,8 @@ complain_of_taken(void *context, SecretKind kind, const char *name_space, const 
 	const PostgresUser *owner = kind == SECRET_KIND_VALUE ? NULL : find_secret_owner(spec, name);
 	char path[64];
 
-	if (user == NULL)
+	/* Names such as "postgres-host" only pass to another cluster. */
+	if (user == NULL || postgres_spec_makes_secret(spec, kind, name_space, name))
 		return;
 	if (owner != NULL)
 		snprintf(path, sizeof(path), "users[%zu].namespaces", (size_t) (owner - spec->users));
