@@ -89,7 +89,7 @@ machine_grow_job(const void *input, void *output, Error *err)
 }
 
 static bool
-machine_waits_for_growth(const Machine *machine)
+machine_waits_for_growth(const Machine *machine, bool (*waits)(const HostVolume *volume, uint64_t size_bytes))
 {
 	for (size_t i = 0; i < machine->spec.volume_count; i++)
 	{
@@ -98,7 +98,7 @@ machine_waits_for_growth(const Machine *machine)
 		HostVolume host;
 
 		volume_plan(&machine->engine->layout, mount->name_space, mount->name, &host);
-		if (volume != NULL && volume_needs_growth(&host, volume->spec.size_bytes))
+		if (volume != NULL && waits(&host, volume->spec.size_bytes))
 			return true;
 	}
 	return false;
@@ -110,12 +110,18 @@ machine_grown(void *context, int result, const void *output, const Error *err)
 	Machine *machine = context;
 	char note[sizeof(err->message) + 64];
 	const char *problem = result < 0 ? err->message
-						  : machine_waits_for_growth(machine)
+						  : machine_waits_for_growth(machine, volume_needs_growth)
 							  ? "it is in use elsewhere, or there is no room; it grows at a later start"
 							  : NULL;
 
 	(void) output;
 	machine->work = NULL;
+	/* Deployed again meanwhile, still larger. */
+	if (result == 0 && machine_waits_for_growth(machine, volume_is_smaller))
+	{
+		machine_grow(machine);
+		return;
+	}
 	machine->facts.grow_wanted = false;
 	/* Who is there while the host is drained waits for the next coordinator. */
 	if (machine->engine->drain != NULL)

@@ -48,6 +48,9 @@ int volume_grow(const HostVolume *volume, uint64_t size_bytes, Error *err) MUST_
 /* The same, unmounted first and left so: the caller knows that no process uses it, and mounts it again. */
 int volume_grow_at_rest(const HostVolume *volume, uint64_t size_bytes, Error *err) MUST_CHECK;
 
+/* Nobody has begun to make it so large. */
+bool volume_is_smaller(const HostVolume *volume, uint64_t size_bytes);
+
 /* Smaller than that, or its growth was cut off. */
 bool volume_needs_growth(const HostVolume *volume, uint64_t size_bytes);
 

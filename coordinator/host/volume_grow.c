@@ -90,14 +90,20 @@ print_marker(const HostVolume *volume, char ret_path[sizeof(volume->image_path) 
 }
 
 bool
+volume_is_smaller(const HostVolume *volume, uint64_t size_bytes)
+{
+	struct stat status;
+
+	return stat(volume->image_path, &status) == 0 && (uint64_t) status.st_size < whole_blocks(size_bytes);
+}
+
+bool
 volume_needs_growth(const HostVolume *volume, uint64_t size_bytes)
 {
 	char marker[sizeof(volume->image_path) + sizeof(GROWING_SUFFIX)];
-	struct stat status;
 
 	print_marker(volume, marker);
-	return stat(volume->image_path, &status) == 0 &&
-		   ((uint64_t) status.st_size < whole_blocks(size_bytes) || access(marker, F_OK) == 0);
+	return volume_is_smaller(volume, size_bytes) || access(marker, F_OK) == 0;
 }
 
 static int

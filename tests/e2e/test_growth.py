@@ -4,6 +4,7 @@ that it does not, the machine goes to disk for it, with its sessions.
 """
 
 import os
+import signal
 import threading
 
 import crash_host
@@ -158,6 +159,18 @@ def test_one_on_disk_sleeps_on(host, server):
     assert server.phase() == "hibernated"
     assert not any("restored" in reason for reason in server.reasons())
     server.check(session)
+
+
+def test_larger_still_while_it_grows(host, server):
+    session = server.session()
+    host.arm(f"{REFUSED},volume-at-rest:stop:1")
+    server.deploy_larger()
+    stopped = host.wait_for_hit("volume-at-rest")
+    server.deploy_larger()
+    os.kill(stopped, signal.SIGCONT)
+    server.wait_for_note("a volume of it has grown while it was on disk")
+    server.check(session)
+    assert server.inside > server.mib - STEP_MIB
 
 
 @pytest.mark.parametrize("who", ["coordinator", "host"])
