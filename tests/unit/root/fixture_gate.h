@@ -315,6 +315,17 @@ client_unacknowledged(int fd)
 	return bytes;
 }
 
+/* How often the client's kernel has sent anything again. */
+static inline unsigned
+client_retransmissions(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t size = sizeof(info);
+
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+	return info.tcpi_total_retrans;
+}
+
 /* From running to disk. */
 static inline void
 gate_fall_to_disk(void)

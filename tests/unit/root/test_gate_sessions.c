@@ -211,14 +211,14 @@ test_connection_before_the_gate_is_told(void **state)
 
 /* ---- replay ---- */
 
-/* How long a session waits for its answer after the machine is back. */
-static double
-answer_delay_ms(bool replay)
+/* How often the client had to send its question again after the machine was back, until it had its answer. */
+static unsigned
+repetitions(bool replay)
 {
 	int fd = client_connect();
 	char answer[2];
-	uint64_t begin_ns;
-	double delay;
+	unsigned before;
+	unsigned count;
 
 	client_ask(fd);
 	gate_freeze_and_close();
@@ -226,7 +226,7 @@ answer_delay_ms(bool replay)
 	gate_expect_knock(DOOR_KNOCK_SESSION, client_port(fd));
 	gate_run_loop(350); /* the client's own next attempt is some hundred milliseconds away */
 	fixture_thaw();
-	begin_ns = clock_monotonic_ns();
+	before = client_retransmissions(fd);
 	if (replay)
 		gate_open_again();
 	else
@@ -235,26 +235,25 @@ answer_delay_ms(bool replay)
 		gate = NULL;
 	}
 	assert_int_equal(client_receive(fd, answer, sizeof(answer)), 2);
-	delay = (double) (clock_monotonic_ns() - begin_ns) / NS_PER_MS;
+	count = client_retransmissions(fd) - before;
 	client_ask(fd);
 	close(fd);
-	return delay;
+	return count;
 }
 
+/* A busy host may let so much time pass that the client comes first, but not each time. */
 static void
 test_replay_is_quicker_than_the_client(void **state)
 {
-	double with = 0;
-	double without = 0;
+	bool was_quicker = false;
 
 	(void) state;
 	for (int i = 0; i < 5; i++)
 	{
-		with += answer_delay_ms(true);
-		without += answer_delay_ms(false);
+		was_quicker = repetitions(true) == 0 || was_quicker;
+		assert_true(repetitions(false) > 0);
 	}
-	print_message("answer after %.1f ms with replay, %.1f ms without\n", with / 5, without / 5);
-	assert_true(with * 3 < without);
+	assert_true(was_quicker);
 }
 
 /* In the machine's namespace. */
