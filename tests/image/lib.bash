@@ -83,16 +83,20 @@ wait_until() {
 
 # ---- containers ---------------------------------------------------------------------------------------------------------
 
-# Unpacks an OCI image once: image_unpack ARCHIVE; the path is in $image_root.
+# Unpacks an OCI image once: image_unpack ARCHIVE NAME; the path is in $image_root. Older ones of that name are removed,
+# except those that another run uses: it holds a lock on them to its end.
 image_unpack() {
-	local digest dir kept=$cache/$2
+	local digest dir older kept=$cache/$2
 	digest=$(tar -xOf "$1" index.json | jq -r '.manifests[0].digest' | cut -d: -f2 | cut -c1-16)
 	dir=$kept-$digest
 	image_root=$dir/rootfs
 	exec {image_lock}>"$cache/lock"
 	flock "$image_lock"
 	if [[ ! -d $dir ]]; then
-		rm -rf --one-file-system "$kept"-* "$cache/unpacking"
+		for older in "$kept"-*; do
+			[[ ! -d $older ]] || flock --exclusive --nonblock "$older" rm -rf --one-file-system "$older" || true
+		done
+		rm -rf --one-file-system "$cache/unpacking"
 		mkdir "$cache/unpacking"
 		skopeo --insecure-policy copy --quiet "oci-archive:$1" "oci:$scratch/layout:image"
 		umoci unpack --image "$scratch/layout:image" "$cache/unpacking/bundle"
@@ -100,6 +104,8 @@ image_unpack() {
 		mv -T "$cache/unpacking/bundle" "$dir"
 		rmdir "$cache/unpacking"
 	fi
+	exec {image_use}<"$dir"
+	flock --shared "$image_use"
 	exec {image_lock}>&-
 }
 
