@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -265,6 +266,52 @@ activity_page_read_waits(ActivityPage *page, const MachineProcess *processes, si
 		process = machine_process_find(processes, process_count, slot->pid);
 		if (process != NULL)
 			slot->wait = slot_read_wait(slot, process->pid, page->client_read_event);
+	}
+}
+
+/*
+ * Whether the process is in a system call that waits for any of several events. /proc/PID/syscall begins with the
+ * call's number, or with -1 outside of any.
+ */
+static bool
+process_waits_for_events(pid_t pid)
+{
+	static const long calls[] = {
+#ifdef SYS_epoll_wait
+		SYS_epoll_wait,
+#endif
+#ifdef SYS_poll
+		SYS_poll,
+#endif
+		SYS_epoll_pwait, SYS_ppoll, SYS_restart_syscall};
+	_cleanup_free_ char *text = NULL;
+	char path[64];
+	char *end;
+	long call;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", (int) pid);
+	if (file_read(path, 4096, &text, NULL, NULL) < 0)
+		return true; /* a kernel that does not say */
+	call = strtol(text, &end, 10);
+	for (size_t i = 0; end != text && i < sizeof(calls) / sizeof(calls[0]); i++)
+	{
+		if (call == calls[i])
+			return true;
+	}
+	return false;
+}
+
+void
+activity_page_check_waits(ActivityPage *page, const MachineProcess *processes, size_t process_count)
+{
+	for (size_t i = 0; i < page->slot_count; i++)
+	{
+		ActivitySlot *slot = &page->slots[i];
+		const MachineProcess *process =
+			slot->wait == ACTIVITY_WAIT_CLIENT ? machine_process_find(processes, process_count, slot->pid) : NULL;
+
+		if (process != NULL && !process_waits_for_events(process->pid))
+			slot->wait = ACTIVITY_WAIT_OTHER;
 	}
 }
 

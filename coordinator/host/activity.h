@@ -78,6 +78,13 @@ const MachineProcess *machine_process_find(const MachineProcess *processes, size
 void activity_page_read_waits(ActivityPage *page, const MachineProcess *processes, size_t process_count, bool all);
 
 /*
+ * Of a frozen machine, after activity_page_read_waits: who claims to wait for its client must also be in the system
+ * call that does so. One that has just been told of something else, such as the end of its time-out, has left that call
+ * a moment before it says so.
+ */
+void activity_page_check_waits(ActivityPage *page, const MachineProcess *processes, size_t process_count);
+
+/*
  * A machine that was on disk has a monotonic clock of its own (see activity_clock.c). From here on the page's times are
  * ours. processes: sorted by inner_pid, the first one's clock counts; none: nothing changes.
  */

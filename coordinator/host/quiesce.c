@@ -364,6 +364,7 @@ quiesce_inspect(const QuiesceSpec *spec, QuiesceReport *ret_report, SocketSet *r
 		return result;
 	view.processes = processes;
 	activity_page_read_waits(&page, processes, view.process_count, true);
+	activity_page_check_waits(&page, processes, view.process_count);
 	quiesce_decide(&view, ret_report);
 	if (!ret_report->quiet)
 	{

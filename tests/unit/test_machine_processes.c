@@ -1,4 +1,5 @@
-/* A machine's processes as /proc tells of them: who lives, who has a signal to take, who starts a program. */
+/* A machine's processes as /proc tells of them: who lives, who has a signal to take, who starts a program, who waits.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -133,6 +135,59 @@ test_who_starts_a_program_is_seen(void **state)
 	assert_int_equal(waitpid(parent, NULL, 0), parent);
 }
 
+/* A child that waits until the other end of the pipe is closed: for events, or for bytes. */
+static pid_t
+start_waiting(const int ends[2], bool for_events)
+{
+	pid_t pid = fork();
+	int epoll_fd;
+	struct epoll_event event = {.events = EPOLLIN};
+	char byte;
+
+	if (pid != 0)
+		return pid;
+	close(ends[1]);
+	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (!for_events)
+		_exit(read(ends[0], &byte, 1) == 0 ? 0 : 1);
+	_exit(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, ends[0], &event) == 0 && epoll_wait(epoll_fd, &event, 1, -1) == 1 ? 0 : 1);
+}
+
+static ActivityWait
+checked_wait(pid_t pid)
+{
+	ActivitySlot slot = {.pid = 57, .wait = ACTIVITY_WAIT_CLIENT};
+	ActivityPage page = {.slots = &slot, .slot_count = 1};
+
+	activity_page_check_waits(&page, &(MachineProcess){.pid = pid, .inner_pid = 57}, 1);
+	return slot.wait;
+}
+
+static void
+test_who_waits_for_its_client_waits_for_events(void **state)
+{
+	uint64_t deadline_ns = clock_monotonic_ns() + 30 * NS_PER_SECOND;
+	int ends[2];
+	pid_t waiting;
+	pid_t reading;
+
+	(void) state;
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	waiting = start_waiting(ends, true);
+	reading = start_waiting(ends, false);
+	while (checked_wait(waiting) != ACTIVITY_WAIT_CLIENT)
+	{
+		assert_true(clock_monotonic_ns() < deadline_ns);
+		sched_yield();
+	}
+	assert_int_equal(checked_wait(reading), ACTIVITY_WAIT_OTHER);
+	assert_int_equal(checked_wait(getpid()), ACTIVITY_WAIT_OTHER); /* it runs */
+	close(ends[0]);
+	close(ends[1]);
+	assert_int_equal(waitpid(waiting, NULL, 0), waiting);
+	assert_int_equal(waitpid(reading, NULL, 0), reading);
+}
+
 int
 main(void)
 {
@@ -140,6 +195,7 @@ main(void)
 		cmocka_unit_test(test_processes_are_listed_without_the_dead),
 		cmocka_unit_test(test_signals_that_wait_are_seen),
 		cmocka_unit_test(test_who_starts_a_program_is_seen),
+		cmocka_unit_test(test_who_waits_for_its_client_waits_for_events),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
