@@ -43,19 +43,18 @@ test_processes_are_listed_without_the_dead(void **state)
 	waitpid(zombie, NULL, 0);
 }
 
-static bool
-own_process_is_signalled(void)
+static MachineProcess
+read_process(pid_t pid)
 {
 	MachineProcess *found;
-	pid_t own = getpid();
+	MachineProcess process;
 	size_t count;
-	bool signalled;
 
-	assert_int_equal(machine_processes_read(&own, 1, &found, &count, NULL), 0);
+	assert_int_equal(machine_processes_read(&pid, 1, &found, &count, NULL), 0);
 	assert_int_equal(count, 1);
-	signalled = found[0].signalled;
+	process = found[0];
 	free(found);
-	return signalled;
+	return process;
 }
 
 static void
@@ -70,30 +69,16 @@ test_signals_that_wait_are_seen(void **state)
 	sigaddset(&both, SIGURG);
 	sigprocmask(SIG_BLOCK, &both, &before);
 	signal(SIGURG, SIG_IGN);
-	assert_false(own_process_is_signalled());
+	assert_false(read_process(getpid()).signalled);
 	kill(getpid(), SIGURG); /* it waits too while it is blocked, but nobody will ever take it */
-	assert_false(own_process_is_signalled());
+	assert_false(read_process(getpid()).signalled);
 	kill(getpid(), SIGUSR1);
-	assert_true(own_process_is_signalled());
+	assert_true(read_process(getpid()).signalled);
 	signal(SIGUSR1, SIG_IGN);
-	assert_false(own_process_is_signalled());
+	assert_false(read_process(getpid()).signalled);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	signal(SIGUSR1, SIG_DFL);
 	signal(SIGURG, SIG_DFL);
-}
-
-static bool
-process_is_spawning(pid_t pid)
-{
-	MachineProcess *found;
-	size_t count;
-	bool spawning;
-
-	assert_int_equal(machine_processes_read(&pid, 1, &found, &count, NULL), 0);
-	assert_int_equal(count, 1);
-	spawning = found[0].spawning;
-	free(found);
-	return spawning;
 }
 
 /* vfork's parent waits until its child has begun a program or ended; this one does not before it is told to. */
@@ -122,12 +107,12 @@ test_who_starts_a_program_is_seen(void **state)
 	}
 	assert_int_equal(read(begun[0], &byte, 1), 1);
 	/* The child runs before its parent waits. */
-	while (!process_is_spawning(parent))
+	while (!read_process(parent).spawning)
 	{
 		assert_true(clock_monotonic_ns() < deadline_ns);
 		sched_yield();
 	}
-	assert_false(process_is_spawning(getpid()));
+	assert_false(read_process(getpid()).spawning);
 	close(begun[0]);
 	close(begun[1]);
 	close(end[0]);
