@@ -8,7 +8,11 @@ LTTLE_KILLS: how many of each (the issue's figure is 50).
 import os
 import random
 import re
+import shutil
 import signal
+import socket
+import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -56,22 +60,30 @@ def criu_below(pid):
     return None
 
 
+def local_port(connection):
+    """By which the coordinator's log and ss(8) know a client."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as end:
+        return f"from port {end.getsockname()[1]}"
+
+
 class Client(threading.Thread):
     """Inserts numbered rows, one after the other, over one session as long as it lives or over a new one each time."""
 
     def __init__(self, server, address, number, stays, over):
         super().__init__(daemon=True)
         self.server, self.address, self.number, self.stays, self.over = server, address, number, stays, over
-        self.acknowledged, self.lost, self.refused, self.since = 0, 0, 0, None
+        self.acknowledged, self.lost, self.refused, self.since, self.stage = 0, 0, 0, None, "waits"
         self.connection, self.problem = None, None
         self.chance = random.Random(number)
 
     def connect(self):
+        self.stage = "connects"
         connection = psycopg2.connect(host=self.address, user="user", password="password", dbname="db",
                                       connect_timeout=int(HANG))
         connection.autocommit = True
         if self.lost or self.refused:
             # What was sent with no answer may have been committed; nothing else may be missing or too much.
+            self.stage = f"asks what is there, {local_port(connection)}"
             found = rows(connection, "SELECT count(*), coalesce(max(number), 0) FROM told WHERE client = %s", self.number)
             count, last = found[0]
             if count != last or last not in (self.acknowledged, self.acknowledged + 1):
@@ -82,6 +94,7 @@ class Client(threading.Thread):
     def step(self):
         if self.connection is None:
             self.connection = self.connect()
+        self.stage = f"inserts row {self.acknowledged + 1}, {local_port(self.connection)}"
         rows(self.connection, "INSERT INTO told VALUES (%s, %s)", self.number, self.acknowledged + 1)
         self.acknowledged += 1
         if not self.stays:
@@ -101,14 +114,28 @@ class Client(threading.Thread):
                 self.connection = None
             except Exception as error:  # noqa: BLE001
                 self.problem = repr(error)
-            self.since = None
+            self.since, self.stage = None, "waits"
             # Short and long: a machine has to be left alone for a while to get to disk.
             self.over.wait(self.chance.choice((0.01, 0.3, 3)) * self.chance.random())
 
     def check(self):
         since = self.since
         assert self.problem is None, f"{self.server.name}, client {self.number}: {self.problem}"
-        assert since is None or time.monotonic() - since < HANG, f"{self.server.name}: client {self.number} hangs"
+        assert since is None or time.monotonic() - since < HANG, self.hang()
+
+    def hang(self):
+        """How far a client that hangs has come, what both ends know of its machine's connections, and where the whole log
+        is: what is seen once must be enough."""
+        since = self.since
+        seconds = 0 if since is None else time.monotonic() - since
+        found = [f"{self.server.name}: client {self.number} hangs for {seconds:.1f} s: {self.stage}"]
+        for place in ([], ["nsenter", f"--net={self.server.host.run}/netns/{self.server.namespace}.{self.server.name}"]):
+            done = subprocess.run([*place, "ss", "-Htanoi", "exclude", "time-wait", *([] if place else ["dst", self.address])],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            found += ["in the machine:" if place else "on the host:", done.stdout]
+        with tempfile.NamedTemporaryFile(prefix="lttle-hang-", suffix=".log", delete=False) as log:
+            shutil.copyfile(self.server.host.log_file, log.name)
+        return "\n".join([*found, f"the whole log of lttled is kept in {log.name}"])
 
 
 class Storm:
@@ -167,7 +194,7 @@ class Storm:
         self.over.set()
         for thread in self.clients + self.lullers:
             thread.join(timeout=HANG)
-            assert not thread.is_alive(), f"{thread} hangs"
+            assert not thread.is_alive(), thread.hang() if thread in self.clients else f"{thread} hangs"
         for server in self.servers:
             told = {c: (n, m) for c, n, m in server.query("SELECT client, count(*), max(number) FROM told GROUP BY 1")}
             assert told == {c.number: (c.acknowledged, c.acknowledged) for c in self.clients if c.server is server}
