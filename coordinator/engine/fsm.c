@@ -172,6 +172,7 @@ static const FsmRow rows[] = {
 	{PHASE_DUMPING, EVENT_DUMPED, IF(grow_wanted), ACTION_EVICT, PHASE_EVICTING, LIMIT_STOP, "the snapshot is whole; ending the processes, so that a volume can grow"},
 	{PHASE_DUMPING, EVENT_DUMPED, IF(wake_wanted), ACTION_UNDUMP, PHASE_READY, LIMIT_NONE, "a client came while the snapshot was written; it runs on"},
 	{PHASE_DUMPING, EVENT_DUMPED, ALWAYS, ACTION_EVICT, PHASE_EVICTING, LIMIT_STOP, "the snapshot is whole; ending the processes"},
+	{PHASE_DUMPING, EVENT_BUSY, ALWAYS, ACTION_UNDUMP, PHASE_READY, LIMIT_NONE, "a client came before the snapshot was begun; it runs on"},
 	{PHASE_DUMPING, EVENT_DUMP_FAILED, ALWAYS, ACTION_UNDUMP, PHASE_READY, LIMIT_NONE, "the snapshot could not be written; it runs on"},
 	{PHASE_DUMPING, EVENT_DUMP_BROKEN, ALWAYS, ACTION_DISCARD, PHASE_STOPPING, LIMIT_NONE, "the snapshot broke the processes; starting cold"},
 	{PHASE_DUMPING, EVENT_KNOCK, ALWAYS, ACTION_NOTE_KNOCK, PHASE_DUMPING, LIMIT_NONE, "a client is there; the snapshot is being written"},

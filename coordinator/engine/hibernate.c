@@ -264,6 +264,24 @@ dump_job(const void *input, void *output, Error *err)
 	return result;
 }
 
+/*
+ * Bytes that only a frozen socket has must not go through a dump, in which they could be lost with CRIU or with the
+ * snapshot: their client would wait for an answer for ever. A machine that has to go to disk for its volume takes them
+ * along, or it might never come to it.
+ */
+static bool
+machine_gate_was_late(Machine *machine)
+{
+	DoorKnock knock;
+	char who[128];
+
+	if (machine->facts.grow_wanted || !gate_was_late(machine->gate, &knock))
+		return false;
+	door_describe_knock(&knock, who, sizeof(who));
+	machine_dispatch(machine, EVENT_BUSY, who);
+	return true;
+}
+
 static void
 machine_dump_failed(Machine *machine, const char *why)
 {
@@ -318,8 +336,6 @@ machine_dump(Machine *machine)
 	int result = fault_hit(FAULT_FROZEN, &error);
 
 	machine->slept_since_ns = clock_monotonic_ns();
-	machine->snapshot_promised = false;
-	machine->strategy_until_ns = 0;
 	steps_note(&machine->steps, "freeze");
 	if (result == 0)
 		result = gate_plan_from_sockets(&machine->sockets, &plan, &error);
@@ -332,6 +348,10 @@ machine_dump(Machine *machine)
 	steps_note(&machine->steps, "gate");
 	if (result == 0)
 		result = fault_hit(FAULT_GATE_CLOSED, &error);
+	if (result == 0 && machine_gate_was_late(machine))
+		return; /* what was promised is tried again, as after a last look that found somebody */
+	machine->snapshot_promised = false;
+	machine->strategy_until_ns = 0;
 	if (result == 0)
 	{
 		machine->manifest = (SnapshotManifest){0};
@@ -619,9 +639,13 @@ machine_start_cold(Machine *machine)
 void
 machine_discard(Machine *machine)
 {
+	Error error;
+
 	job_cancel(machine->work);
 	machine->work = NULL;
 	machine_leave_turn(machine, TURN_RESTORE);
+	if (machine->gate != NULL && gate_end_sessions(machine->gate, &error) < 0)
+		log_error("lost sessions not told", "machine", machine->label, "reason", error.message);
 	gate_free(machine->gate);
 	machine->gate = NULL;
 	machine_forget_snapshot(machine);

@@ -276,6 +276,15 @@ gate_look_at_sessions(Gate *gate, const SocketSet *sockets)
 	}
 }
 
+bool
+gate_was_late(const Gate *gate, DoorKnock *ret_knock)
+{
+	if (gate->late_knock.kind == NULL)
+		return false;
+	*ret_knock = gate->late_knock;
+	return true;
+}
+
 /* ---- closing and opening ---- */
 
 static void
@@ -404,17 +413,23 @@ gate_close(const GateSpec *spec, const SocketSet *sockets, Gate **ret_gate, Erro
 	return 0;
 }
 
+static int
+gate_destroy_sockets(const Gate *gate, Error *err)
+{
+	int result = 0;
+
+	for (size_t i = 0; result >= 0 && i < gate->plan.session_count; i++)
+		result = sockdiag_destroy(gate->diag_fd, &gate->plan.sessions[i].local, &gate->plan.sessions[i].peer, err);
+	return result < 0 ? result : 0;
+}
+
 int
 gate_clear_sockets(const Gate *gate, Error *err)
 {
-	for (size_t i = 0; i < gate->plan.session_count; i++)
-	{
-		const GateSession *session = &gate->plan.sessions[i];
-		int result = sockdiag_destroy(gate->diag_fd, &session->local, &session->peer, err);
+	int result = gate_destroy_sockets(gate, err);
 
-		if (result < 0)
-			return result;
-	}
+	if (result < 0)
+		return result;
 	/* The connections that waited at the server's own listeners have come to the stubs, which gives no event. */
 	if (gate->door != NULL && !gate->knocked_already)
 		door_look_soon(gate->door);
@@ -490,4 +505,17 @@ gate_drop_sessions(Gate *gate, Error *err)
 	gate_tap_close(&gate->tap);
 	gate->plan.session_count = 0;
 	return 0;
+}
+
+int
+gate_end_sessions(Gate *gate, Error *err)
+{
+	int result = nft_run(gate->namespace_fd, gate_table_script_drop_sessions, err);
+
+	if (result == 0)
+		result = gate_destroy_sockets(gate, err);
+	/* After the sockets: one that is still there would acknowledge the frames, and then end without a word. */
+	if (result == 0 && gate->heard != NULL)
+		gate_replay(gate);
+	return result;
 }

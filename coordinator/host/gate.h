@@ -84,10 +84,17 @@ typedef struct GateSpec
 /*
  * Before the dump, while the machine is frozen: drops the sessions' packets and opens the stubs beside the server's own
  * listeners (whose duplicates get SO_REUSEPORT and owner 0:0), so that there is no moment at which a client is refused.
- * sockets: the machine's, borrowed. What came to them after the last look, and before the gate was closed, knocks too.
+ * sockets: the machine's, borrowed. What came to them after the last look, and before the gate was closed, knocks too,
+ * and gate_was_late tells of it.
  * After a restart of the coordinator, or with no server: sockets NULL.
  */
 int gate_close(const GateSpec *spec, const SocketSet *sockets, Gate **ret_gate, Error *err) MUST_CHECK;
+
+/*
+ * Whether a session got bytes after the last look and before the gate was closed, by what closing it found out. Its
+ * client has seen them acknowledged and sends them to nobody again: they are nowhere but in the machine's socket.
+ */
+bool gate_was_late(const Gate *gate, DoorKnock *ret_knock);
 
 /* What the dump leaves in the namespace once the frozen processes were killed: half-closed sockets of the locked
  * sessions, which would make the restore fail with EADDRNOTAVAIL. Destroys them (SOCK_DESTROY) with output dropped. */
@@ -110,6 +117,13 @@ int gate_open(Gate *gate, Error *err) MUST_CHECK;
  * freed before the launch, or the server finds its port taken.
  */
 int gate_drop_sessions(Gate *gate, Error *err) MUST_CHECK;
+
+/*
+ * Before the machine's processes are ended for good: destroys the sessions' sockets with a reset to each peer, and lets
+ * the kernel answer what was sent meanwhile with one. A socket that CRIU died over is in repair mode, in which its end
+ * is told to nobody; a client whose bytes it has acknowledged would wait for ever.
+ */
+int gate_end_sessions(Gate *gate, Error *err) MUST_CHECK;
 
 /* Lets go of stubs, sockets and the nft table without replaying: the machine is deleted. NULL: nothing. */
 void gate_free(Gate *gate);

@@ -4,9 +4,13 @@ start, the reason is told with CRIU's own words, nothing that was acknowledged i
 """
 
 import os
+import select
 import shutil
 import signal
+import socket
+import struct
 import subprocess
+import threading
 
 import crash_host
 import harness
@@ -15,7 +19,8 @@ import pytest
 from harness import rows, wait_until
 
 # CRIU as it is, but while break_file exists it is to dump a process, or to restore to a root, that isn't there: it fails by
-# itself, with its own log. -p: its real user is another than the effective one.
+# itself, with its own log. While kill_file exists it is killed at the end of a dump, with all sockets in repair mode.
+# -p: its real user is another than the effective one.
 CRIU = """#!/bin/sh -p
 if [ -e {break_file} ]; then
 	case $1 in
@@ -23,7 +28,13 @@ if [ -e {break_file} ]; then
 	restore) set -- "$@" --root /not/there ;;
 	esac
 fi
+if [ -e {kill_file} ] && [ "$1" = dump ]; then
+	set -- "$@" --action-script {kill_script}
+fi
 exec {criu} "$@"
+"""
+KILL_CRIU = """#!/bin/sh -p
+[ "$CRTOOLS_SCRIPT_ACTION" != post-dump ] || kill -9 $PPID
 """
 
 
@@ -34,8 +45,10 @@ def failing():
     host = crash_host.CrashHost(prefix, harness.subnet(1), f"criu: {root}/criu\n")
     own = "/usr/local/lib/lttle/criu"
     (root / "criu").write_text(CRIU.format(
-        break_file=root / "break", criu=own if os.path.exists(own) else shutil.which("criu")))
-    (root / "criu").chmod(0o755)
+        break_file=root / "break", kill_file=root / "kill", kill_script=root / "kill_criu", criu=own if os.path.exists(own) else shutil.which("criu")))
+    (root / "kill_criu").write_text(KILL_CRIU)
+    for name in ("criu", "kill_criu"):
+        (root / name).chmod(0o755)
     with host:
         yield host
 
@@ -177,6 +190,67 @@ def test_criu_does_not_end(server):
     server.host.disarm()
     server.assert_told("starting cold", "criu dump: did not end within")
     assert_cold(server, session, started)
+
+
+@pytest.fixture
+def killed_criu(server):
+    """Each dump ends with CRIU killed, at a moment at which the sockets' end would be told to nobody."""
+    kill = server.host.root / "kill"
+    kill.touch()
+    yield kill
+    kill.unlink(missing_ok=True)
+
+
+def test_who_only_listens_hears_that_criu_was_killed(server, killed_criu):
+    session, _ = kept_session(server)
+    rows(session, "LISTEN news")
+    started = server.started()
+    assert server.hibernate().returncode != 0
+    killed_criu.unlink()
+    server.assert_told("starting cold", "criu dump: ended by signal 9")
+    assert select.select([session], [], [], harness.DEADLINE)[0] == [session], "its session ended without a word"
+    assert_cold(server, session, started)
+
+
+def bytes_acknowledged(session):
+    """By the server's kernel; struct tcp_info in linux/tcp.h."""
+    with socket.socket(fileno=os.dup(session.fileno())) as client:
+        return struct.unpack_from("Q", client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128), 120)[0]
+
+
+def test_a_query_between_the_last_look_and_the_gate(server, killed_criu):
+    """
+    The kernel has acknowledged it, so the client will not send it again, and nobody has read it: no dump may begin with
+    it. One that begins all the same, and takes it along to its end, is what killed_criu is for.
+    """
+    session, pid = kept_session(server)
+    answers, commands = [], []
+    asking = threading.Thread(target=lambda: answers.append(rows(session, "SELECT n FROM kept")), daemon=True)
+    server.host.arm("frozen:stop:1")
+
+    def has_stopped():
+        if not server.host.hit() and (not commands or commands[-1].poll() is not None):
+            commands.append(subprocess.Popen(
+                [harness.LTTLE, "--socket", server.host.socket, "machine", "hibernate", "--ns", server.namespace,
+                 server.name], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
+        return server.host.hit()
+
+    lttled = wait_until("the last look", has_stopped)[0][1]
+    try:
+        before = bytes_acknowledged(session)
+        asking.start()
+        wait_until("the query to be in the frozen server's socket", lambda: bytes_acknowledged(session) > before)
+    finally:
+        server.host.disarm()
+        os.kill(lttled, signal.SIGCONT)
+    refused = commands[-1].communicate(timeout=harness.DEADLINE)[1]
+    asking.join(timeout=harness.DEADLINE)
+    assert answers == [[(7,)]], f"the client hangs, or was told nonsense: {refused}"
+    assert "a client came before the snapshot was begun" in refused
+    killed_criu.unlink()
+    assert server.get()["pid"] == pid
+    session.close()
+    server.assert_next_time_works()
 
 
 def assert_cold(server, session, started):

@@ -176,6 +176,7 @@ test_byte_before_the_gate_is_told(void **state)
 {
 	SocketSet sockets = {0};
 	int fd = client_connect();
+	DoorKnock knock;
 	Error err = {0};
 
 	(void) state;
@@ -187,10 +188,71 @@ test_byte_before_the_gate_is_told(void **state)
 	fixture_await(client_unacknowledged(fd) == 0);
 	gate_close_with(&gate_plan, &sockets);
 	socket_set_clear(&sockets);
+	assert_true(gate_was_late(gate, &knock));
+	assert_string_equal(knock.kind, DOOR_KNOCK_SESSION);
 	gate_expect_knock(DOOR_KNOCK_SESSION, client_port(fd));
 	fixture_thaw();
 	gate_open_again();
 	gate_expect_served(fd);
+}
+
+static void
+test_nobody_is_late_at_a_quiet_gate(void **state)
+{
+	int fd = client_connect();
+	DoorKnock knock;
+
+	(void) state;
+	client_ask(fd);
+	gate_freeze_and_close();
+	assert_false(gate_was_late(gate, &knock));
+	fixture_thaw();
+	gate_open_again();
+	close(fd);
+}
+
+/* ---- sessions that are given up ---- */
+
+static void
+expect_reset(int fd)
+{
+	struct pollfd told = {.fd = fd, .events = POLLIN};
+	char byte;
+
+	assert_int_equal(poll(&told, 1, 10000), 1);
+	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(errno, ECONNRESET);
+	close(fd);
+}
+
+/* As CRIU leaves them when it is killed: in repair mode, in which no end is told. One client is silent, one has had its
+ * bytes acknowledged, and one has sent them to the closed gate. */
+static void
+test_ended_sessions_are_told(void **state)
+{
+	int fds[] = {client_connect(), client_connect_v6(), client_connect()};
+	SocketSet sockets = {0};
+	Error err = {0};
+
+	(void) state;
+	for (size_t i = 0; i < 3; i++)
+		client_ask(fds[i]);
+	fixture_freeze();
+	client_send(fds[1], "Q", 1);
+	fixture_await(client_unacknowledged(fds[1]) == 0);
+	gate_freeze_and_close();
+	client_send(fds[2], "Q", 1);
+	gate_expect_knock(DOOR_KNOCK_SESSION, client_port(fds[2]));
+	gate_collect(&sockets);
+	for (size_t i = 0; i < sockets.count; i++)
+	{
+		if (sockets.sockets[i].kind == SOCKET_CONNECTION)
+			assert_int_equal(gate_repair_option(sockets.sockets[i].fd, TCP_REPAIR, 1), 0);
+	}
+	socket_set_clear(&sockets);
+	fixture_check(gate_end_sessions(gate, &err), &err);
+	for (size_t i = 0; i < 3; i++)
+		expect_reset(fds[i]);
 }
 
 static void
@@ -370,6 +432,8 @@ main(void)
 		gate_test(test_keepalives_by_ipv6_are_answered),
 		gate_test(test_unanswered_keepalives_end_the_session),
 		gate_test(test_byte_before_the_gate_is_told),
+		gate_test(test_nobody_is_late_at_a_quiet_gate),
+		gate_test(test_ended_sessions_are_told),
 		gate_test(test_connection_before_the_gate_is_told),
 		gate_test(test_replay_is_quicker_than_the_client),
 		gate_test(test_long_message_arrives_whole),
