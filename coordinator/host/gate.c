@@ -21,6 +21,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "host/gate_frames.h"
+#include "host/gate_reset.h"
 #include "host/gate_segment.h"
 #include "host/gate_stub.h"
 #include "host/gate_table.h"
@@ -498,13 +499,14 @@ gate_drop_sessions(Gate *gate, Error *err)
 		return result;
 	if (gate->heard == NULL) /* they are dropped already */
 		return 0;
-	/* Their clients hear at once that the session is over, not when they send again. */
+	/* Their clients hear at once that the session is over, not when they send again: some never do. */
 	gate_replay(gate);
+	result = gate_reset_sessions(gate->namespace_fd, &gate->plan, err);
 	event_free(gate->heard);
 	gate->heard = NULL;
 	gate_tap_close(&gate->tap);
 	gate->plan.session_count = 0;
-	return 0;
+	return result;
 }
 
 int
@@ -517,5 +519,5 @@ gate_end_sessions(Gate *gate, Error *err)
 	/* After the sockets: one that is still there would acknowledge the frames, and then end without a word. */
 	if (result == 0 && gate->heard != NULL)
 		gate_replay(gate);
-	return result;
+	return result == 0 ? gate_reset_sessions(gate->namespace_fd, &gate->plan, err) : result;
 }

@@ -37,7 +37,10 @@ typedef struct GateSession
 	/* The sequence number that the machine's TCP expects next. With it the gate answers the peer's keepalive probes,
 	 * which would otherwise end a session that is on disk for longer than the peer's patience. */
 	uint32_t receive_next;
-	bool sequence_known;
+	/* The one of the next byte that it would send. With both a peer can be told that the session is over. */
+	uint32_t send_next;
+	bool sequence_known; /* receive_next */
+	bool send_known;
 } GateSession;
 
 typedef struct GatePort
@@ -111,16 +114,17 @@ unsigned gate_count_stubs(const Gate *gate, uint16_t port);
 int gate_open(Gate *gate, Error *err) MUST_CHECK;
 
 /*
- * For a cold start in place of a restore: the sessions are lost, so their packets pass again and get their reset; the
- * stubs stay until the server listens, then gate_open hands over. The stubs' owner becomes the server's. The server
- * must bind with SO_REUSEPORT: port_share_enable, before it is launched, sees to that; where it fails, the gate must be
- * freed before the launch, or the server finds its port taken.
+ * For a cold start in place of a restore: the sessions are lost. Their peers are told so by a reset, and their packets
+ * pass again, which tells those whose sequence numbers are not known as soon as they send; the stubs stay until the
+ * server listens, then gate_open hands over. The stubs' owner becomes the server's. The server must bind with
+ * SO_REUSEPORT: port_share_enable, before it is launched, sees to that; where it fails, the gate must be freed before
+ * the launch, or the server finds its port taken.
  */
 int gate_drop_sessions(Gate *gate, Error *err) MUST_CHECK;
 
 /*
- * Before the machine's processes are ended for good: destroys the sessions' sockets with a reset to each peer, and lets
- * the kernel answer what was sent meanwhile with one. A socket that CRIU died over is in repair mode, in which its end
+ * Before the machine is ended for good, be it frozen or on disk: destroys the sessions' sockets, and tells each peer by
+ * a reset. A socket that CRIU died over is in repair mode, in which its end
  * is told to nobody; a client whose bytes it has acknowledged would wait for ever.
  */
 int gate_end_sessions(Gate *gate, Error *err) MUST_CHECK;

@@ -41,31 +41,38 @@ gate_plan_clear(GatePlan *plan)
 
 /* ---- from the machine's sockets ---- */
 
-/*
- * The next sequence number that the machine's side of a connection expects; only repair mode tells it. Leaving repair
- * mode clears SO_REUSEADDR, without which a server that starts anew could not bind its port beside the session.
- */
 static bool
-session_read_sequence(int fd, uint32_t *ret_next)
+queue_read_sequence(int fd, int queue, uint32_t *ret_next)
+{
+	unsigned next = 0;
+	socklen_t size = sizeof(next);
+
+	if (setsockopt(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, &queue, sizeof(queue)) < 0 ||
+		getsockopt(fd, IPPROTO_TCP, TCP_QUEUE_SEQ, &next, &size) < 0)
+		return false;
+	*ret_next = next;
+	return true;
+}
+
+/*
+ * The next sequence numbers of the machine's side of a connection; only repair mode tells them. Leaving repair mode
+ * clears SO_REUSEADDR, without which a server that starts anew could not bind its port beside the session.
+ */
+static void
+session_read_sequences(int fd, GateSession *session)
 {
 	int on = TCP_REPAIR_ON;
 	int off = TCP_REPAIR_OFF_NO_WP;
-	int queue = TCP_RECV_QUEUE;
 	int reuse = 0;
-	unsigned next = 0;
 	socklen_t reuse_size = sizeof(reuse);
-	socklen_t size = sizeof(next);
-	bool known;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, &reuse_size) < 0 ||
 		setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)) < 0)
-		return false;
-	known = setsockopt(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, &queue, sizeof(queue)) == 0 &&
-			getsockopt(fd, IPPROTO_TCP, TCP_QUEUE_SEQ, &next, &size) == 0;
+		return;
+	session->send_known = queue_read_sequence(fd, TCP_SEND_QUEUE, &session->send_next);
+	session->sequence_known = queue_read_sequence(fd, TCP_RECV_QUEUE, &session->receive_next);
 	setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off));
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
-	*ret_next = next;
-	return known;
 }
 
 static int
@@ -130,7 +137,7 @@ gate_plan_from_sockets(const SocketSet *sockets, GatePlan *ret_plan, Error *err)
 		{
 			GateSession session = {.local = local, .peer = socket->peer};
 
-			session.sequence_known = session_read_sequence(socket->fd, &session.receive_next);
+			session_read_sequences(socket->fd, &session);
 			plan.sessions = memory_grow(plan.sessions, &session_capacity, plan.session_count + 1, sizeof(session));
 			plan.sessions[plan.session_count++] = session;
 		}
@@ -220,6 +227,8 @@ plan_to_json(const GatePlan *plan)
 
 		if (session->sequence_known)
 			json_object_set_new(entry, "next", json_integer(session->receive_next));
+		if (session->send_known)
+			json_object_set_new(entry, "sent", json_integer(session->send_next));
 		json_array_append_new(sessions, entry);
 	}
 	for (size_t i = 0; i < plan->port_count; i++)
@@ -243,26 +252,39 @@ gate_plan_save(const GatePlan *plan, const char *path, Error *err)
 	return file_replace_unsynced(path, text, strlen(text), 0600, err);
 }
 
+/* A number that is not there is not known. */
+static int
+sequence_from_json(json_t *value, const char *name, uint32_t *ret_next, bool *ret_known, Error *err)
+{
+	if (value == NULL)
+		return 0;
+	if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > UINT32_MAX)
+		return error_set(err, -EBADMSG, "%s is no sequence number", name);
+	*ret_next = (uint32_t) json_integer_value(value);
+	*ret_known = true;
+	return 0;
+}
+
 static int
 session_from_json(json_t *entry, GateSession *ret_session, Error *err)
 {
 	const char *local;
 	const char *peer;
 	json_t *next = NULL;
+	json_t *sent = NULL;
 	GateSession session = {0};
+	int result;
 
-	if (json_unpack(entry, "{s:s, s:s, s?o !}", "local", &local, "peer", &peer, "next", &next) < 0)
-		return error_set(err, -EBADMSG, "is not {local, peer, next}");
+	if (json_unpack(entry, "{s:s, s:s, s?o, s?o !}", "local", &local, "peer", &peer, "next", &next, "sent", &sent) < 0)
+		return error_set(err, -EBADMSG, "is not {local, peer, next, sent}");
 	if (!endpoint_parse(local, &session.local) || !endpoint_parse(peer, &session.peer) ||
 		session.local.ss_family != session.peer.ss_family)
 		return error_set(err, -EBADMSG, "'%.64s' to '%.64s' is no connection", peer, local);
-	if (next != NULL)
-	{
-		if (!json_is_integer(next) || json_integer_value(next) < 0 || json_integer_value(next) > UINT32_MAX)
-			return error_set(err, -EBADMSG, "next is no sequence number");
-		session.receive_next = (uint32_t) json_integer_value(next);
-		session.sequence_known = true;
-	}
+	result = sequence_from_json(next, "next", &session.receive_next, &session.sequence_known, err);
+	if (result == 0)
+		result = sequence_from_json(sent, "sent", &session.send_next, &session.send_known, err);
+	if (result < 0)
+		return result;
 	*ret_session = session;
 	return 0;
 }

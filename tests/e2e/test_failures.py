@@ -265,12 +265,16 @@ def assert_cold(server, session, started):
 
 def test_criu_fails_to_restore(server):
     session, _ = kept_session(server)
+    silent = server.connect()
+    rows(silent, "LISTEN news")
     started = server.started()
     server.go_to_disk()
     broken = server.host.root / "break"
     broken.touch()
     server.query_when_up("SELECT 1")
     broken.unlink()
+    assert select.select([silent], [], [], harness.DEADLINE)[0] == [silent], "its session ended without a word"
+    silent.close()
     server.assert_told("cannot be restored; starting cold", "criu restore: exit status", "Error (criu/")
     assert (server.snapshot().parent / "snapshot.refused/restore.log").exists()
     assert_cold(server, session, started)

@@ -64,6 +64,8 @@ make_plan(GatePlan *ret_plan)
 	address_v4("10.88.0.1", 51234, &plan.sessions[0].peer);
 	plan.sessions[0].sequence_known = true;
 	plan.sessions[0].receive_next = UINT32_MAX;
+	plan.sessions[0].send_known = true;
+	plan.sessions[0].send_next = 7;
 	address_v6("fd00::5", 5432, &plan.sessions[1].local);
 	address_v6("fd00::1", 51235, &plan.sessions[1].peer);
 	address_v6("::ffff:10.88.0.5", 5432, &plan.sessions[2].local);
@@ -89,7 +91,8 @@ test_plan_survives_its_file(void **state)
 	assert_int_equal(gate_plan_save(&plan, path, &err), 0);
 	assert_int_equal(file_read(path, 4096, &text, NULL, &err), 0);
 	assert_string_equal(text, "{\"version\":1,\"sessions\":["
-							  "{\"local\":\"10.88.0.5:5432\",\"peer\":\"10.88.0.1:51234\",\"next\":4294967295},"
+							  "{\"local\":\"10.88.0.5:5432\",\"peer\":\"10.88.0.1:51234\",\"next\":4294967295,"
+							  "\"sent\":7},"
 							  "{\"local\":\"[fd00::5]:5432\",\"peer\":\"[fd00::1]:51235\"},"
 							  "{\"local\":\"[::ffff:10.88.0.5]:5432\",\"peer\":\"[::ffff:10.88.0.1]:51236\"}],"
 							  "\"ports\":[{\"address\":\"0.0.0.0:5432\",\"v6-only\":false,\"backlog\":200},"
@@ -140,9 +143,9 @@ test_bad_files_are_refused(void **state)
 		{"{\"version\":2,\"sessions\":[],\"ports\":[]}", ": version 2 is not known"},
 		{"{\"version\":1,\"version\":1,\"sessions\":[],\"ports\":[]}",
 		 ": line 1: duplicate object key near '\"version\"'"},
-		{"{\"version\":1,\"sessions\":[5],\"ports\":[]}", ": session 0: is not {local, peer, next}"},
+		{"{\"version\":1,\"sessions\":[5],\"ports\":[]}", ": session 0: is not {local, peer, next, sent}"},
 		{"{\"version\":1,\"sessions\":[" SESSION ",{\"local\":\"10.88.0.5:5432\"}],\"ports\":[]}",
-		 ": session 1: is not {local, peer, next}"},
+		 ": session 1: is not {local, peer, next, sent}"},
 		{"{\"version\":1,\"sessions\":[{\"local\":\"10.88.0.5\",\"peer\":\"10.88.0.1:1\"}],\"ports\":[]}",
 		 ": session 0: '10.88.0.1:1' to '10.88.0.5' is no connection"},
 		{"{\"version\":1,\"sessions\":[{\"local\":\"10.88.0.5:1\",\"peer\":\"[::1]:1\"}],\"ports\":[]}",
@@ -163,6 +166,9 @@ test_bad_files_are_refused(void **state)
 		 ": session 0: next is no sequence number"},
 		{"{\"version\":1,\"sessions\":[{\"local\":\"10.88.0.5:1\",\"peer\":\"10.88.0.1:1\",\"next\":-1}],\"ports\":[]}",
 		 ": session 0: next is no sequence number"},
+		{"{\"version\":1,\"sessions\":[{\"local\":\"10.88.0.5:1\",\"peer\":\"10.88.0.1:1\",\"sent\":\"1\"}],"
+		 "\"ports\":[]}",
+		 ": session 0: sent is no sequence number"},
 		{"{\"version\":1,\"sessions\":[],\"ports\":[{\"address\":\"x:1\",\"v6-only\":false,\"backlog\":5}]}",
 		 ": port 0: 'x:1' is no address with a port"},
 		{"{\"version\":1,\"sessions\":[],\"ports\":[{\"address\":\"0.0.0.0:1\",\"v6-only\":false,\"backlog\":0}]}",

@@ -349,6 +349,7 @@ static void
 test_cold_start_takes_the_clients_over(void **state)
 {
 	int session = client_connect();
+	int silent[2];
 	int fd;
 	char byte;
 	Error err = {0};
@@ -361,6 +362,8 @@ test_cold_start_takes_the_clients_over(void **state)
 	close(session);
 	session = client_connect();
 	client_ask(session);
+	client_ask(silent[0] = client_connect());
+	client_ask(silent[1] = client_connect_v6());
 	gate_fall_to_disk();
 	gate_carried_count = 0;
 	fd = client_connect();
@@ -370,6 +373,14 @@ test_cold_start_takes_the_clients_over(void **state)
 	fixture_check(gate_drop_sessions(gate, &err), &err);
 	assert_int_equal(client_receive(session, &byte, 1), -ECONNRESET);
 	close(session);
+	for (size_t i = 0; i < 2; i++)
+	{
+		struct pollfd told = {.fd = silent[i], .events = POLLIN};
+
+		assert_int_equal(poll(&told, 1, 10000), 1);
+		assert_int_equal(client_receive(silent[i], &byte, 1), -ECONNRESET);
+		close(silent[i]);
+	}
 	fixture_check(port_share_enable(fixture.cgroups, fixture.group, &err), &err);
 	fixture_check(port_share_enable(fixture.cgroups, fixture.group, &err), &err);
 	fixture_shares_ports = false;
