@@ -352,6 +352,9 @@ engine_adopt(Machine *machine)
 	machine->facts.restart_wanted = !machine->facts.delete_wanted && !machine->facts.stays_down;
 	if (machine_load_image(machine, &error) < 0 && error.code != -ENOENT)
 		log_warning("image cannot be used", "machine", machine->label, "reason", error.message);
+	/* A dump or a restore that died with the coordinator: nobody comes back to the sessions. */
+	if (was >= PHASE_DUMPING && was <= PHASE_RESUMING && !machine->engine->host_restarted)
+		machine_end_sessions_left(machine);
 	/* By way of stopping: what a killed coordinator left half made is given back first. */
 	machine_dispatch(machine, EVENT_STOP, "no process of it lives");
 }

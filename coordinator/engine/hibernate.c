@@ -698,6 +698,23 @@ machine_reclaim_from_disk(Machine *machine)
 	gate_plan_clear(&plan);
 }
 
+void
+machine_end_sessions_left(Machine *machine)
+{
+	_cleanup_fd_ int namespace_fd = -1;
+	GatePlan plan = {0};
+	Error error;
+	int result = gate_plan_load(machine->paths.gate, &plan, &error);
+
+	if (result == 0)
+		result = network_open_namespace(&machine->network, &namespace_fd, &error);
+	if (result == 0)
+		result = gate_end_sessions_left(namespace_fd, &plan, &error);
+	if (result < 0)
+		log_warning("lost sessions not told", "machine", machine->label, "reason", error.message);
+	gate_plan_clear(&plan);
+}
+
 /* The gate first, then the route to it: whoever comes is let in or waits, and nobody is refused. */
 static int
 machine_put_gate(Machine *machine, Error *err)

@@ -415,19 +415,19 @@ gate_close(const GateSpec *spec, const SocketSet *sockets, Gate **ret_gate, Erro
 }
 
 static int
-gate_destroy_sockets(const Gate *gate, Error *err)
+destroy_sockets(int diag_fd, const GatePlan *plan, Error *err)
 {
 	int result = 0;
 
-	for (size_t i = 0; result >= 0 && i < gate->plan.session_count; i++)
-		result = sockdiag_destroy(gate->diag_fd, &gate->plan.sessions[i].local, &gate->plan.sessions[i].peer, err);
+	for (size_t i = 0; result >= 0 && i < plan->session_count; i++)
+		result = sockdiag_destroy(diag_fd, &plan->sessions[i].local, &plan->sessions[i].peer, err);
 	return result < 0 ? result : 0;
 }
 
 int
 gate_clear_sockets(const Gate *gate, Error *err)
 {
-	int result = gate_destroy_sockets(gate, err);
+	int result = destroy_sockets(gate->diag_fd, &gate->plan, err);
 
 	if (result < 0)
 		return result;
@@ -515,9 +515,22 @@ gate_end_sessions(Gate *gate, Error *err)
 	int result = nft_run(gate->namespace_fd, gate_table_script_drop_sessions, err);
 
 	if (result == 0)
-		result = gate_destroy_sockets(gate, err);
+		result = destroy_sockets(gate->diag_fd, &gate->plan, err);
 	/* After the sockets: one that is still there would acknowledge the frames, and then end without a word. */
 	if (result == 0 && gate->heard != NULL)
 		gate_replay(gate);
 	return result == 0 ? gate_reset_sessions(gate->namespace_fd, &gate->plan, err) : result;
+}
+
+int
+gate_end_sessions_left(int namespace_fd, const GatePlan *plan, Error *err)
+{
+	_cleanup_fd_ int diag_fd = -1;
+	int result = sockdiag_open(namespace_fd, &diag_fd, err);
+
+	if (result == 0)
+		result = nft_run(namespace_fd, gate_table_script_drop_sessions, err);
+	if (result == 0)
+		result = destroy_sockets(diag_fd, plan, err);
+	return result == 0 ? gate_reset_sessions(namespace_fd, plan, err) : result;
 }

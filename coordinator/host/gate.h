@@ -129,6 +129,10 @@ int gate_drop_sessions(Gate *gate, Error *err) MUST_CHECK;
  */
 int gate_end_sessions(Gate *gate, Error *err) MUST_CHECK;
 
+/* The same where a killed coordinator has left the table of its gate in the namespace, and nothing will come back to
+ * the sessions. namespace_fd and plan are borrowed. */
+int gate_end_sessions_left(int namespace_fd, const GatePlan *plan, Error *err) MUST_CHECK;
+
 /* Lets go of stubs, sockets and the nft table without replaying: the machine is deleted. NULL: nothing. */
 void gate_free(Gate *gate);
 

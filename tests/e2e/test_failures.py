@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 import threading
+from pathlib import Path
 
 import crash_host
 import harness
@@ -94,6 +95,22 @@ class Server(harness.Database):
             return done if done.returncode == 0 or self.get()["snapshot-problem"] else None
 
         return wait_until(lambda: f"{self.name} to be asked: {self.get()}", ask)
+
+    def hibernate_to(self, point):
+        """The command, under way, and the process that has stopped at this fault point."""
+        commands = []
+
+        def has_stopped():
+            # Refused at once while the server is not idle enough.
+            if not self.host.hit() and (not commands or commands[-1].poll() is not None):
+                commands.append(subprocess.Popen(
+                    [harness.LTTLE, "--socket", self.host.socket, "machine", "hibernate", "--ns", self.namespace, self.name],
+                    stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
+            return self.host.hit()
+
+        self.host.arm(f"{point}:stop:1")
+        stopped = wait_until(lambda: f"{point} to be reached: {self.get()}", has_stopped)[0][1]
+        return commands[-1], stopped
 
     def go_to_disk(self):
         wait_until(lambda: f"{self.name} to be on disk: {self.get()}", lambda: self.hibernate().returncode == 0)
@@ -224,18 +241,9 @@ def test_a_query_between_the_last_look_and_the_gate(server, killed_criu):
     it. One that begins all the same, and takes it along to its end, is what killed_criu is for.
     """
     session, pid = kept_session(server)
-    answers, commands = [], []
+    answers = []
     asking = threading.Thread(target=lambda: answers.append(rows(session, "SELECT n FROM kept")), daemon=True)
-    server.host.arm("frozen:stop:1")
-
-    def has_stopped():
-        if not server.host.hit() and (not commands or commands[-1].poll() is not None):
-            commands.append(subprocess.Popen(
-                [harness.LTTLE, "--socket", server.host.socket, "machine", "hibernate", "--ns", server.namespace,
-                 server.name], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
-        return server.host.hit()
-
-    lttled = wait_until("the last look", has_stopped)[0][1]
+    command, lttled = server.hibernate_to("frozen")
     try:
         before = bytes_acknowledged(session)
         asking.start()
@@ -243,7 +251,7 @@ def test_a_query_between_the_last_look_and_the_gate(server, killed_criu):
     finally:
         server.host.disarm()
         os.kill(lttled, signal.SIGCONT)
-    refused = commands[-1].communicate(timeout=harness.DEADLINE)[1]
+    refused = command.communicate(timeout=harness.DEADLINE)[1]
     asking.join(timeout=harness.DEADLINE)
     assert answers == [[(7,)]], f"the client hangs, or was told nonsense: {refused}"
     assert "a client came before the snapshot was begun" in refused
@@ -278,6 +286,48 @@ def test_criu_fails_to_restore(server):
     server.assert_told("cannot be restored; starting cold", "criu restore: exit status", "Error (criu/")
     assert (server.snapshot().parent / "snapshot.refused/restore.log").exists()
     assert_cold(server, session, started)
+
+
+def listening_session(server):
+    session = server.connect()
+    rows(session, "LISTEN news")
+    return session, server.started()
+
+
+def assert_told_by_the_next_lttled(server, session, started):
+    server.host.disarm()
+    server.host.start()
+    assert select.select([session], [], [], harness.DEADLINE)[0] == [session], "its session ended without a word"
+    session.close()
+    server.query_when_up("SELECT 1")
+    assert server.started() != started
+    server.check()
+    server.assert_next_time_works()
+
+
+def test_lttled_and_its_restore_are_killed(server):
+    session, started = listening_session(server)
+    server.go_to_disk()
+    server.host.arm("spent:stop:1")
+    asking = subprocess.Popen(["psql", "-X", "-c", "SELECT 1", f"host={server.address} user=user password=password dbname=db"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server.host.wait_for_hit("spent")
+    server.host.kill()
+    asking.wait(timeout=harness.DEADLINE)
+    assert_told_by_the_next_lttled(server, session, started)
+
+
+def test_lttled_and_its_dump_are_killed(server, killed_criu):
+    """lttled first: it does not come to see that CRIU has died with the machine in its hands."""
+    session, started = listening_session(server)
+    command, job = server.hibernate_to("dumping")
+    server.host.process.send_signal(signal.SIGSTOP)
+    os.kill(job, signal.SIGCONT)
+    wait_until("the dump to be cut off", lambda: Path(f"/proc/{job}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z")
+    killed_criu.unlink()
+    server.host.kill()
+    command.communicate(timeout=harness.DEADLINE)
+    assert_told_by_the_next_lttled(server, session, started)
 
 
 @pytest.mark.parametrize("image", ["pages-1.img", "pstree.img"])
