@@ -16,13 +16,22 @@
 /* It serves every crash restart as well. */
 static void *mapping = NULL;
 static ActivityFileId mapped_file;
+static bool is_in_file = false;
 
 /* In the postmaster. A server without one, as initdb's, is nobody's to watch. */
 static void
 map_file(const char *path, Size page_size)
 {
-	if (mapping == NULL && IsPostmasterEnvironment)
-		mapping = lttle_activity_file_map(path, page_size, &mapped_file);
+	if (mapping != NULL || !IsPostmasterEnvironment)
+		return;
+	mapping = lttle_activity_file_map(path, page_size, &mapped_file);
+	is_in_file = mapping != NULL;
+}
+
+bool
+lttle_activity_place_is_in_file(void)
+{
+	return is_in_file;
 }
 
 #ifndef EXEC_BACKEND

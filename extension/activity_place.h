@@ -17,4 +17,7 @@ extern Size lttle_activity_place_shmem_size(Size page_size);
  */
 extern LttleActivityHeader *lttle_activity_place_get(const char *path, Size page_size);
 
+/* In the postmaster, once the page has its place: whether that is the activity file. */
+extern bool lttle_activity_place_is_in_file(void);
+
 #endif

@@ -67,19 +67,20 @@ state_keep(int code pg_attribute_unused(), Datum arg pg_attribute_unused())
 	status_set_stopped(&kept_status);
 }
 
-void
+void *
 lttle_flash_state_create(void)
 {
 	bool found;
 
 	state = ShmemInitStruct("lttle_pg flash state", sizeof(FlashState), &found);
 	if (found)
-		return;
+		return state;
 	memset(state, 0, sizeof(*state));
 	pg_atomic_init_u64(&state->generation, 0);
 	state->lock = &GetNamedLWLockTranche("lttle_pg")[1].lock;
 	state->status = kept_status;
 	on_shmem_exit(state_keep, (Datum) 0);
+	return state;
 }
 
 void

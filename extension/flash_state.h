@@ -38,8 +38,9 @@ typedef struct FlashStatus
 
 extern Size lttle_flash_state_shmem_size(void);
 
-/* Creates the state. Only from shmem_startup_hook. What happened before a crash restart is kept. */
-extern void lttle_flash_state_create(void);
+/* Creates the state. Only from shmem_startup_hook. What happened before a crash restart is kept.
+ * Returns where in PostgreSQL's shared memory it lies. */
+extern void *lttle_flash_state_create(void);
 
 /* A copy of the worker's status. */
 extern void lttle_flash_state_get(FlashStatus *ret_status);

@@ -11,10 +11,12 @@
 
 #include "activity.h"
 #include "activity_hooks.h"
+#include "activity_place.h"
 #include "flash_lock.h"
 #include "flash_state.h"
 #include "flash_worker.h"
 #include "settings.h"
+#include "shared_memory.h"
 
 PG_MODULE_MAGIC;
 
@@ -41,13 +43,18 @@ request_shared_memory(void)
 static void
 start_shared_memory(void)
 {
+	void *inside;
+
 	if (previous_shmem_startup != NULL)
 		previous_shmem_startup();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	lttle_flash_lock_create_table();
-	lttle_flash_state_create();
+	inside = lttle_flash_state_create();
 	LWLockRelease(AddinShmemInitLock);
 	lttle_activity_create_page();
+	/* Another server in the same machine would take the file away from the first; that one has the page, too. */
+	if (!IsUnderPostmaster && lttle_activity_place_is_in_file())
+		lttle_shared_memory_place(lttle_shared_memory_file, inside);
 }
 
 void

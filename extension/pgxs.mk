@@ -21,6 +21,7 @@ OBJS = \
 	extension/lttle_pg.o \
 	extension/random_seed.o \
 	extension/settings.o \
+	extension/shared_memory.o \
 	extension/sql_functions.o \
 	protocol/flash_message.o
 

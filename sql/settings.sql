@@ -8,6 +8,7 @@ SELECT name, short_desc, extra_desc FROM pg_settings WHERE name LIKE 'lttle\_pg.
 SET lttle_pg.enabled = off;
 SET lttle_pg.socket = '/tmp/other.sock';
 SET lttle_pg.activity_file = '/tmp/other';
+SET lttle_pg.shared_memory_file = '/tmp/other';
 SET lttle_pg.transaction_hold = 0;
 SET lttle_pg.snapshot_timeout = '1s';
 SET lttle_pg.snapshot_at_start = off;
@@ -19,6 +20,7 @@ ALTER SYSTEM SET lttle_pg.socket = 'relative.sock';
 SELECT format('ALTER SYSTEM SET lttle_pg.socket = %L', '/' || repeat('x', 107)) AS too_long \gset
 :too_long;
 ALTER SYSTEM SET lttle_pg.activity_file = 'relative';
+ALTER SYSTEM SET lttle_pg.shared_memory_file = 'relative';
 \set VERBOSITY sqlstate
 ALTER SYSTEM SET lttle_pg.transaction_hold = -1;
 ALTER SYSTEM SET lttle_pg.snapshot_timeout = '99ms';

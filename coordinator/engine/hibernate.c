@@ -102,7 +102,7 @@ snapshot_plan_fill(const Machine *machine, SnapshotPlan *plan)
 	if (machine_is_root_inside(machine))
 		plan->mounts[count++] = (SnapshotMount){.target = ACTIVITY_TARGET, .source = machine->paths.activity};
 	plan->mounts[count++] = (SnapshotMount){.target = "/run/lttle.log", .source = machine->paths.log};
-	plan->mounts[count++] = (SnapshotMount){.target = SHM_TARGET, .source = machine->paths.shm};
+	plan->mounts[count++] = (SnapshotMount){.target = SHM_TARGET, .source = machine->paths.shm, .on_account = true};
 	plan->spec = (SnapshotSpec){.criu = machine->engine->criu,
 								.criu_version = machine->engine->criu_version,
 								.directory = machine->paths.snapshot,

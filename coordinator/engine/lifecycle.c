@@ -41,9 +41,6 @@
 /* PostgreSQL takes one process a connection; this leaves room for max_connections of 1,000 and keeps a fork bomb in. */
 #define MACHINE_MAX_PROCESSES 4096
 
-/* POSIX shared memory of a machine: parallel queries use it; PostgreSQL's documentation asks for no particular size. */
-#define MACHINE_SHM_BYTES (UINT64_C(64) << 20)
-
 void
 machine_fail(Machine *machine, FsmEvent event, const char *message)
 {
@@ -240,7 +237,7 @@ machine_prepare_host(const Machine *machine, Error *err)
 	int result = machine_mount_volumes(machine, err);
 
 	if (result == 0)
-		result = shm_mount(machine->paths.shm, MACHINE_SHM_BYTES, err);
+		result = shm_mount(machine->paths.shm, err);
 	if (result == 0)
 		result = machine_mount_secrets(machine, err);
 	if (result == 0)

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +62,18 @@ cgroup_write(const CgroupHierarchy *hierarchy, CgroupTree tree, const char *grou
 	int result = cgroup_path(hierarchy, tree, group, file, path, err);
 
 	return result < 0 ? result : file_write(path, text, err);
+}
+
+int
+cgroup_write_burst(const CgroupHierarchy *hierarchy, CgroupTree tree, const char *group, const char *file,
+				   unsigned cpus, Error *err)
+{
+	char text[32];
+	int result;
+
+	snprintf(text, sizeof(text), "%" PRIu64, (uint64_t) cpus * CGROUP_CPU_PERIOD_US);
+	result = cgroup_write(hierarchy, tree, group, file, text, err);
+	return result == -ENOENT ? 0 : result;
 }
 
 int

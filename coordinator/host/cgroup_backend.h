@@ -60,6 +60,14 @@ int cgroup_path(const CgroupHierarchy *hierarchy, CgroupTree tree, const char *g
 int cgroup_write(const CgroupHierarchy *hierarchy, CgroupTree tree, const char *group, const char *file,
 				 const char *text, Error *err) MUST_CHECK;
 
+/*
+ * Lets the group have what it left unused of its CPU time, as much again as the limit's one period: who has slept wakes
+ * with more than one processor, and its mean stays within the limit. A burst may never exceed the limit, so it is set
+ * to 0 CPUs before the limit is changed. A kernel before 5.14 has no such file, which is no error.
+ */
+int cgroup_write_burst(const CgroupHierarchy *hierarchy, CgroupTree tree, const char *group, const char *file,
+					   unsigned cpus, Error *err) MUST_CHECK;
+
 int cgroup_read_number(const CgroupHierarchy *hierarchy, CgroupTree tree, const char *group, const char *file,
 					   uint64_t *ret_value, Error *err) MUST_CHECK;
 

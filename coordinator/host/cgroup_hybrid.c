@@ -138,9 +138,14 @@ write_cpu_limit(const CgroupHierarchy *hierarchy, const char *group, unsigned cp
 									 "control group %s: the host has no cpu controller to limit it to %u "
 									 "CPUs",
 									 group, cpus);
+	result = cgroup_write_burst(hierarchy, CGROUP_TREE_CPU, group, "cpu.cfs_burst_us", 0, err);
+	if (result < 0)
+		return result;
 	if (cpus > 0)
 		snprintf(text, sizeof(text), "%" PRIu64, (uint64_t) cpus * CGROUP_CPU_PERIOD_US);
 	result = cgroup_write(hierarchy, CGROUP_TREE_CPU, group, "cpu.cfs_quota_us", text, err);
+	if (result == 0)
+		result = cgroup_write_burst(hierarchy, CGROUP_TREE_CPU, group, "cpu.cfs_burst_us", cpus, err);
 	return result == -ENOENT && cpus == 0 ? 0 : result;
 }
 

@@ -130,12 +130,17 @@ v2_set_limits(const CgroupHierarchy *hierarchy, const char *group, const CgroupL
 						 limits->cpus);
 	if (!hierarchy->has_cpu)
 		return 0;
+	result = cgroup_write_burst(hierarchy, CGROUP_TREE_V2, group, "cpu.max.burst", 0, err);
+	if (result < 0)
+		return result;
 	if (limits->cpus == 0)
 		snprintf(text, sizeof(text), "max %d", CGROUP_CPU_PERIOD_US);
 	else
 		snprintf(text, sizeof(text), "%" PRIu64 " %d", (uint64_t) limits->cpus * CGROUP_CPU_PERIOD_US,
 				 CGROUP_CPU_PERIOD_US);
-	return cgroup_write(hierarchy, CGROUP_TREE_V2, group, "cpu.max", text, err);
+	result = cgroup_write(hierarchy, CGROUP_TREE_V2, group, "cpu.max", text, err);
+	return result == 0 ? cgroup_write_burst(hierarchy, CGROUP_TREE_V2, group, "cpu.max.burst", limits->cpus, err)
+					   : result;
 }
 
 static int

@@ -209,6 +209,8 @@ prepare(const CriuRun *run, Error *err)
 		result = bind_root(run->root, err);
 	if (result == 0 && !run->is_dump)
 		result = cgroup_attach(run->cgroups, run->cgroup, 0, err);
+	if (result == 0 && run->in_group != NULL)
+		result = run->in_group(run->in_group_context, err);
 	if (result == 0 && run->is_dump)
 		result = become_related(run, err);
 	return result;

@@ -36,6 +36,9 @@ typedef struct CriuRun
 	/* A restore: what CRIU binds and inherits first. */
 	const char *root;
 	const char *network_path;
+	/* Called in the process that becomes CRIU, when it has joined the group; NULL: nothing. */
+	int (*in_group)(const void *context, Error *err);
+	const void *in_group_context;
 } CriuRun;
 
 /*

@@ -9,11 +9,15 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/text.h"
+
+#define FLAGS		(MS_NOSUID | MS_NODEV | MS_NOEXEC)
+#define LARGE_PAGES ",huge=advise" /* see sparse_copy.h */
 
 /*
  * One at a time. Who unmounts may be killed because a client came, and its system call still goes on to its end: only
@@ -34,11 +38,13 @@ lock_parent(const char *path, int *ret_fd, Error *err)
 }
 
 int
-shm_mount(const char *path, uint64_t size_bytes, Error *err)
+shm_mount(const char *path, Error *err)
 {
 	_cleanup_fd_ int lock_fd = -1;
 	struct statx status;
-	char options[64];
+	char options[96];
+	struct sysinfo host;
+	int mounted;
 	int result = file_make_directory(path, 0711, err);
 
 	if (result == 0)
@@ -51,8 +57,18 @@ shm_mount(const char *path, uint64_t size_bytes, Error *err)
 		return error_set_errno(err, errno, "%s", path);
 	if (status.stx_attributes & STATX_ATTR_MOUNT_ROOT)
 		return 0;
-	snprintf(options, sizeof(options), "mode=1777,size=%" PRIu64, size_bytes);
-	if (mount("shm", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0)
+	if (sysinfo(&host) < 0)
+		return error_set_errno(err, errno, "sysinfo");
+	snprintf(options, sizeof(options), "mode=1777,size=%" PRIu64 LARGE_PAGES,
+			 (uint64_t) host.totalram * host.mem_unit * 4);
+	mounted = mount("shm", path, "tmpfs", FLAGS, options);
+	/* A kernel without large pages doesn't know the option. */
+	if (mounted < 0 && errno == EINVAL)
+	{
+		*strstr(options, LARGE_PAGES) = '\0';
+		mounted = mount("shm", path, "tmpfs", FLAGS, options);
+	}
+	if (mounted < 0)
 		return error_set_errno(err, errno, "%s: mount tmpfs", path);
 	return 0;
 }

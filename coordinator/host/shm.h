@@ -5,14 +5,16 @@
 #ifndef HOST_SHM_H
 #define HOST_SHM_H
 
-#include <stdint.h>
-
 #include "base/error.h"
 
 #define SHM_TARGET "/dev/shm" /* in the machine */
 
-/* Mounts it, empty, unless it is mounted (idempotent). For a job's child. */
-int shm_mount(const char *path, uint64_t size_bytes, Error *err) MUST_CHECK;
+/*
+ * Mounts it, empty, unless it is mounted (idempotent). For a job's child.
+ * Its own limit is four times the host's memory, which nobody reaches: a server's shared memory lies there, and a full
+ * file system would end it by SIGBUS. What a machine writes there is charged to it, and its limit of memory holds.
+ */
+int shm_mount(const char *path, Error *err) MUST_CHECK;
 
 /* Gives its memory back as soon as nobody has a file of it open. Not mounted is no error. For a job's child. */
 int shm_unmount(const char *path, Error *err) MUST_CHECK;

@@ -275,6 +275,7 @@ dump_locked(const SnapshotSpec *spec, int directory_fd, SnapshotManifest *manife
 	steps_note(spec->steps, "criu");
 	if (result == 0)
 		result = snapshot_save_volatile(spec, err);
+	steps_note(spec->steps, "memory-files");
 	if (result == 0)
 		result = fault_hit(FAULT_DUMPED, err);
 	if (result == 0)
@@ -408,6 +409,13 @@ kill_remains(const SnapshotSpec *spec, Error *err)
 	return result;
 }
 
+/* In the process that becomes CRIU: what it writes counts as the machine's from the first page on. */
+static int
+restore_shared_memory(const void *context, Error *err)
+{
+	return snapshot_restore_volatile(context, true, err);
+}
+
 static int
 run_restore(const SnapshotSpec *spec, pid_t *ret_pid, Error *err)
 {
@@ -422,7 +430,9 @@ run_restore(const SnapshotSpec *spec, pid_t *ret_pid, Error *err)
 				   .cgroups = spec->cgroups,
 				   .cgroup = spec->cgroup,
 				   .root = spec->root,
-				   .network_path = spec->network_path};
+				   .network_path = spec->network_path,
+				   .in_group = restore_shared_memory,
+				   .in_group_context = spec};
 	int was_subreaper = 0;
 	int result;
 
@@ -463,7 +473,7 @@ snapshot_restore(const SnapshotSpec *spec, pid_t *ret_pid, Error *err)
 		result = fault_hit(FAULT_VERIFIED, err);
 	/* Before it is spent: what can go wrong without harm. */
 	if (result == 0)
-		result = snapshot_restore_volatile(spec, err);
+		result = snapshot_restore_volatile(spec, false, err);
 	if (result == 0)
 		result = cgroup_set_frozen(spec->cgroups, spec->cgroup, false, err);
 	steps_note(spec->steps, "files");

@@ -26,6 +26,8 @@ typedef struct SnapshotMount
 	/* Of the others, what lies in memory (a tmpfs, such as the run directory with its activity page) is kept with the
 	 * snapshot and written back before the restore. */
 	bool read_only;
+	/* It holds the machine's shared memory: as much as it will, brought back on the machine's account of memory. */
+	bool on_account;
 	const char *never_kept; /* the name of a file in it that is not; NULL: none. Who restores makes it anew. */
 } SnapshotMount;
 

@@ -15,38 +15,14 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "host/sparse_copy.h"
 
-#define TOTAL_MAX_BYTES (UINT64_C(64) << 20)
-#define OPEN_DIRECTORY	(O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-
-static int
-copy_content(int from_fd, int to_fd, const char *name, Error *err)
-{
-	char buffer[65536];
-
-	for (;;)
-	{
-		ssize_t got = read(from_fd, buffer, sizeof(buffer));
-		ssize_t done = 0;
-
-		if (got == 0)
-			return 0;
-		while (got > 0 && done < got)
-		{
-			ssize_t written = write(to_fd, buffer + done, (size_t) (got - done));
-
-			if (written < 0)
-				return error_set_errno(err, errno, "%s: write", name);
-			done += written;
-		}
-		if (got < 0)
-			return error_set_errno(err, errno, "%s: read", name);
-	}
-}
+#define SMALL_TOTAL_MAX_BYTES (UINT64_C(64) << 20)
+#define OPEN_DIRECTORY		  (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 /* The file keeps its inode when it is there: the coordinator may have it mapped. */
 static int
-copy_file(int from_directory_fd, int to_directory_fd, const char *name, uint64_t *total_bytes, Error *err)
+copy_file(int from_directory_fd, int to_directory_fd, const char *name, uint64_t *bytes_left, Error *err)
 {
 	_cleanup_fd_ int from_fd = openat(from_directory_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	_cleanup_fd_ int to_fd = -1;
@@ -54,15 +30,14 @@ copy_file(int from_directory_fd, int to_directory_fd, const char *name, uint64_t
 
 	if (from_fd < 0 || fstat(from_fd, &status) < 0)
 		return error_set_errno(err, errno, "%s", name);
-	*total_bytes += (uint64_t) status.st_size;
-	if (*total_bytes > TOTAL_MAX_BYTES)
+	if ((uint64_t) status.st_size > *bytes_left)
 		return error_set(err, -EFBIG, "%s: there is more than %llu MiB in memory files", name,
-						 (unsigned long long) (TOTAL_MAX_BYTES >> 20));
-	to_fd = openat(to_directory_fd, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
-	if (to_fd < 0 || ftruncate(to_fd, status.st_size) < 0 || fchown(to_fd, status.st_uid, status.st_gid) < 0 ||
-		fchmod(to_fd, status.st_mode & 0777) < 0)
+						 (unsigned long long) (SMALL_TOTAL_MAX_BYTES >> 20));
+	*bytes_left -= (uint64_t) status.st_size;
+	to_fd = openat(to_directory_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	if (to_fd < 0 || fchown(to_fd, status.st_uid, status.st_gid) < 0 || fchmod(to_fd, status.st_mode & 0777) < 0)
 		return error_set_errno(err, errno, "%s", name);
-	return copy_content(from_fd, to_fd, name, err);
+	return sparse_copy(from_fd, to_fd, (uint64_t) status.st_size, name, err);
 }
 
 /* Sockets and pipes have no content, and nobody in the machine could do without the rest. */
@@ -73,12 +48,12 @@ is_unsupported(const char *name, mode_t mode)
 }
 
 static int
-copy_directory(const char *from, const char *to, const char *without, Error *err)
+copy_directory(const char *from, const char *to, const SnapshotMount *mount, Error *err)
 {
 	_cleanup_fd_ int to_fd = open(to, OPEN_DIRECTORY);
 	int fd = open(from, OPEN_DIRECTORY);
 	_cleanup_directory_ DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-	uint64_t total_bytes = 0;
+	uint64_t bytes_left = mount->on_account ? UINT64_MAX : SMALL_TOTAL_MAX_BYTES;
 	struct dirent *entry;
 	int result = 0;
 
@@ -88,12 +63,12 @@ copy_directory(const char *from, const char *to, const char *without, Error *err
 	{
 		struct stat status;
 
-		if (without != NULL && strcmp(entry->d_name, without) == 0)
+		if (mount->never_kept != NULL && strcmp(entry->d_name, mount->never_kept) == 0)
 			continue;
 		if (fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 			return error_set_errno(err, errno, "%s/%s", from, entry->d_name);
 		if (S_ISREG(status.st_mode))
-			result = copy_file(fd, to_fd, entry->d_name, &total_bytes, err);
+			result = copy_file(fd, to_fd, entry->d_name, &bytes_left, err);
 		else if (is_unsupported(entry->d_name, status.st_mode))
 			result = error_set(err, -EOPNOTSUPP, "%s/%s: directories and links in memory can't be taken to disk", from,
 							   entry->d_name);
@@ -123,7 +98,7 @@ snapshot_save_volatile(const SnapshotSpec *spec, Error *err)
 			continue;
 		result = file_make_directory(copy, 0700, err);
 		if (result == 0)
-			result = copy_directory(spec->mounts[i].source, copy, spec->mounts[i].never_kept, err);
+			result = copy_directory(spec->mounts[i].source, copy, &spec->mounts[i], err);
 		if (result < 0)
 			return result;
 	}
@@ -131,16 +106,16 @@ snapshot_save_volatile(const SnapshotSpec *spec, Error *err)
 }
 
 int
-snapshot_restore_volatile(const SnapshotSpec *spec, Error *err)
+snapshot_restore_volatile(const SnapshotSpec *spec, bool on_account, Error *err)
 {
 	for (size_t i = 0; i < spec->mount_count; i++)
 	{
 		_cleanup_free_ char *copy = memory_printf("%s/mount-%zu", spec->directory, i);
 		int result;
 
-		if (spec->mounts[i].read_only || access(copy, F_OK) < 0)
+		if (spec->mounts[i].read_only || spec->mounts[i].on_account != on_account || access(copy, F_OK) < 0)
 			continue;
-		result = copy_directory(copy, spec->mounts[i].source, spec->mounts[i].never_kept, err);
+		result = copy_directory(copy, spec->mounts[i].source, &spec->mounts[i], err);
 		if (result < 0)
 			return result;
 	}

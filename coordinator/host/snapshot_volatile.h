@@ -6,14 +6,18 @@
 #ifndef HOST_SNAPSHOT_VOLATILE_H
 #define HOST_SNAPSHOT_VOLATILE_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "host/snapshot.h"
 
 /* Copies the plain files of every directory that is mounted to be written and lies on a tmpfs into
- * <directory>/mount-<number>/. -EFBIG beyond 64 MiB; -EOPNOTSUPP when there is a directory or a link in it. */
+ * <directory>/mount-<number>/. -EFBIG beyond 64 MiB in a mount that isn't on_account; -EOPNOTSUPP when there is a
+ * directory or a link in it. */
 int snapshot_save_volatile(const SnapshotSpec *spec, Error *err) MUST_CHECK;
 
-/* Brings them back, with owner and mode, whether a file is there or not. */
-int snapshot_restore_volatile(const SnapshotSpec *spec, Error *err) MUST_CHECK;
+/* Brings those back that are, or are not, on the machine's account, with owner and mode, whether a file is there or
+ * not. The former is for a process in the machine's group. */
+int snapshot_restore_volatile(const SnapshotSpec *spec, bool on_account, Error *err) MUST_CHECK;
 
 #endif

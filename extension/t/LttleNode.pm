@@ -29,6 +29,7 @@ sub configuration
 shared_preload_libraries = 'lttle_pg'
 lttle_pg.socket = '$run/flash.sock'
 lttle_pg.activity_file = '$run/activity'
+lttle_pg.shared_memory_file = ''
 autovacuum = off
 EOC
 }

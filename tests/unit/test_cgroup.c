@@ -71,8 +71,9 @@ remove_root(void **state)
 static void
 put_v2_group(const char *group)
 {
-	static const char *const files[] = {"cgroup.procs",	  "cgroup.freeze",	 "cgroup.kill", "memory.max",
-										"memory.reclaim", "memory.swap.max", "pids.max",	"cpu.max"};
+	static const char *const files[] = {"cgroup.procs", "cgroup.freeze",  "cgroup.kill",
+										"memory.max",	"memory.reclaim", "memory.swap.max",
+										"pids.max",		"cpu.max",		  "cpu.max.burst"};
 	char path[256];
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
@@ -124,6 +125,7 @@ test_v2_limits(void **state)
 	assert_string_equal(get("lt/a.b/memory.swap.max"), "536870912");
 	assert_string_equal(get("lt/a.b/pids.max"), "300");
 	assert_string_equal(get("lt/a.b/cpu.max"), "200000 100000");
+	assert_string_equal(get("lt/a.b/cpu.max.burst"), "200000");
 
 	put_v2_group("lt/a.b");
 	limits = (CgroupLimits){0};
@@ -132,6 +134,7 @@ test_v2_limits(void **state)
 	assert_string_equal(get("lt/a.b/memory.swap.max"), "max");
 	assert_string_equal(get("lt/a.b/pids.max"), "max");
 	assert_string_equal(get("lt/a.b/cpu.max"), "max 100000");
+	assert_string_equal(get("lt/a.b/cpu.max.burst"), "0");
 	cgroup_hierarchy_free(hierarchy);
 }
 
@@ -288,6 +291,7 @@ put_hybrid(void)
 										"memory/lt/a.b/memory.force_empty",
 										"memory/lt/a.b/cgroup.procs",
 										"cpu,cpuacct/lt/a.b/cpu.cfs_quota_us",
+										"cpu,cpuacct/lt/a.b/cpu.cfs_burst_us",
 										"cpu,cpuacct/lt/a.b/cgroup.procs",
 										"pids/lt/a.b/pids.max",
 										"pids/lt/a.b/cgroup.procs",
@@ -333,6 +337,7 @@ test_hybrid(void **state)
 	assert_string_equal(get("memory/lt/a.b/memory.memsw.limit_in_bytes"), "1048576");
 	assert_string_equal(get("memory/lt/a.b/memory.swappiness"), "60");
 	assert_string_equal(get("cpu,cpuacct/lt/a.b/cpu.cfs_quota_us"), "100000");
+	assert_string_equal(get("cpu,cpuacct/lt/a.b/cpu.cfs_burst_us"), "100000");
 	assert_string_equal(get("pids/lt/a.b/pids.max"), "20");
 	assert_int_equal(cgroup_attach(hierarchy, "lt/a.b", 99, NULL), 0);
 	assert_string_equal(get("memory/lt/a.b/cgroup.procs"), "99");
