@@ -17,6 +17,7 @@
 
 #include "libpq/pqsignal.h"
 #include "storage/fd.h"
+#include "storage/ipc.h"
 #include "utils/guc.h"
 
 #include "shared_memory.h"
@@ -144,6 +145,13 @@ segment_exchange(const Segment *segment, int fd)
 	return problem;
 }
 
+/* Its memory goes with the last process that has it mapped. */
+static void
+file_remove(int code pg_attribute_unused(), Datum path)
+{
+	unlink(DatumGetCString(path));
+}
+
 void
 lttle_shared_memory_place(const char *path, const void *inside)
 {
@@ -168,6 +176,8 @@ lttle_shared_memory_place(const char *path, const void *inside)
 		if (fd >= 0)
 			unlink(path);
 	}
+	else
+		on_shmem_exit(file_remove, CStringGetDatum(path));
 	if (fd >= 0)
 		close(fd);
 }

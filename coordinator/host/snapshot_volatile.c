@@ -31,8 +31,8 @@ copy_file(int from_directory_fd, int to_directory_fd, const char *name, uint64_t
 	if (from_fd < 0 || fstat(from_fd, &status) < 0)
 		return error_set_errno(err, errno, "%s", name);
 	if ((uint64_t) status.st_size > *bytes_left)
-		return error_set(err, -EFBIG, "%s: there is more than %llu MiB in memory files", name,
-						 (unsigned long long) (SMALL_TOTAL_MAX_BYTES >> 20));
+		return error_set(err, -EFBIG, "%s: there is too much in memory files: %llu MiB, and %llu are left", name,
+						 (unsigned long long) status.st_size >> 20, (unsigned long long) *bytes_left >> 20);
 	*bytes_left -= (uint64_t) status.st_size;
 	to_fd = openat(to_directory_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 	if (to_fd < 0 || fchown(to_fd, status.st_uid, status.st_gid) < 0 || fchmod(to_fd, status.st_mode & 0777) < 0)
@@ -47,13 +47,27 @@ is_unsupported(const char *name, mode_t mode)
 	return strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && (S_ISDIR(mode) || S_ISLNK(mode));
 }
 
+/*
+ * How large the files may be together, holes included. Shared memory as much as its file system could hold: a machine
+ * may give a file of nothing but a hole any size, and looking through that would never end.
+ */
+static uint64_t
+count_allowed_bytes(const SnapshotMount *mount)
+{
+	struct statfs system;
+
+	if (!mount->on_account || statfs(mount->source, &system) < 0)
+		return SMALL_TOTAL_MAX_BYTES;
+	return (uint64_t) system.f_blocks * (uint64_t) system.f_bsize;
+}
+
 static int
 copy_directory(const char *from, const char *to, const SnapshotMount *mount, Error *err)
 {
 	_cleanup_fd_ int to_fd = open(to, OPEN_DIRECTORY);
 	int fd = open(from, OPEN_DIRECTORY);
 	_cleanup_directory_ DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-	uint64_t bytes_left = mount->on_account ? UINT64_MAX : SMALL_TOTAL_MAX_BYTES;
+	uint64_t bytes_left = count_allowed_bytes(mount);
 	struct dirent *entry;
 	int result = 0;
 

@@ -9,7 +9,7 @@ const Key resources_keys[] = {
 	 .maximum = 24,
 	 FIELD(AppSpec, cpus),
 	 .example = "1",
-	 .doc = "How many CPUs the machine may use at once."},
+	 .doc = "How many CPUs the machine may use; after a rest as many again, for a moment."},
 	{.name = "memory",
 	 .type = KEY_NUMBER,
 	 .fallback = "256",

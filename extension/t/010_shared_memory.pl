@@ -66,6 +66,7 @@ $node->start;
 like(mapping_of(postmaster_pid()), qr/rw-s/, 'a new server makes it anew');
 is($node->safe_psql('postgres', 'SELECT sum(i) FROM t'), '5000050000', 'and works');
 $node->stop;
+ok(!-e $path, 'an orderly stop takes the file away');
 
 # Where it can't be.
 for my $case (

@@ -116,7 +116,7 @@ class Server(harness.Database):
         wait_until(lambda: f"{self.name} to be on disk: {self.get()}", lambda: self.hibernate().returncode == 0)
 
     def events(self):
-        return " | ".join(e["reason"] for e in self.host.json("events", "--ns", self.namespace, "--name", self.name))
+        return " | ".join(e["reason"] for e in self.host.json("events", "--ns", self.namespace, "--name", self.name, "--last", "10000"))
 
     def assert_told(self, event, *words):
         """Both places say it: `machine get` and the event log."""

@@ -51,14 +51,15 @@ class Growing(harness.Database):
         return answer
 
     def events(self):
-        return self.host.json("events", "--ns", self.namespace, "--name", self.name)
+        return self.host.json("events", "--ns", self.namespace, "--name", self.name, "--last", "10000")
 
     def reasons(self):
         """What has become of it since it was deployed last."""
         return [event["reason"] for event in self.events()[self.seen:]]
 
     def wait_for_note(self, words):
-        wait_until(lambda: f"'{words}' among {self.reasons()}; the log ends with {self.host.log()[-3000:]}",
+        wait_until(lambda: f"'{words}' among {self.reasons()}: {self.get()}; the log: "
+                           f"{[line for line in self.host.log().splitlines() if ' api: ' not in line][-40:]}",
                    lambda: any(words in reason for reason in self.reasons()))
 
     def session(self):
@@ -108,12 +109,12 @@ class Writer(threading.Thread):
 
     def run(self):
         try:
-            while not self.over.wait(0.02):
+            while not self.over.wait(0.1):
                 session = self.server.connect()
                 for _ in range(5):
                     rows(session, "INSERT INTO told VALUES (%s)", self.server.kept + 1)
                     self.server.kept += 1
-                    self.over.wait(0.01)
+                    self.over.wait(0.05)
                 session.close()
         except Exception as problem:
             self.problem = problem
@@ -128,9 +129,11 @@ def test_sessions_go_on_and_clients_come_while_a_volume_grows_on_disk(host, serv
     host.arm(REFUSED)
     session = server.session()
     writer = Writer(server)
-    server.deploy_larger()
-    server.wait_for_note("a volume of it has grown while it was on disk")
-    writer.end()
+    try:
+        server.deploy_larger()
+        server.wait_for_note("a volume of it has grown while it was on disk")
+    finally:
+        writer.end()
     server.check(session)
     reasons = server.reasons()
     assert any(f"volume samples/growing-data grows to {server.mib}Mi" in reason for reason in reasons), reasons

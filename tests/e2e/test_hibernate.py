@@ -182,13 +182,42 @@ def test_what_lies_in_dev_shm_survives_and_a_new_start_finds_it_empty(server):
     assert inside("stat -c '%n %a %U %s' /dev/shm/*; stat -c '%a %F' /dev/shm; stat -f -c '%T %b' /dev/shm") == before
     assert inside("cat /dev/shm/note") == "kept\n"
     assert server.query("SET debug_parallel_query = on; SELECT count(*) FROM pg_class") > [(100,)]
-    inside("mkdir /dev/shm/directory")
-    refused = server.host.cli("machine", "hibernate", "--ns", server.namespace, server.name, check=False)
-    assert refused.returncode != 0 and "/directory: directories and links in memory" in refused.stderr
+    for made, undone, reason in (
+        ("mkdir /dev/shm/directory", "rmdir /dev/shm/directory", "/directory: directories and links in memory"),
+        ("truncate -s 1P /dev/shm/hole", "rm /dev/shm/hole", "hole: there is too much in memory files"),
+    ):
+        inside(made)
+        refused = server.host.cli("machine", "hibernate", "--ns", server.namespace, server.name, check=False)
+        assert refused.returncode != 0 and reason in refused.stderr
+        inside(undone)
     assert server.query("SELECT 1") == [(1,)]
     server.host.cli("machine", "restart", "--ns", server.namespace, server.name)
     listing = inside("ls /dev/shm")
-    assert listing.startswith("PostgreSQL.") and len(listing.split()) == before.count("PostgreSQL.")
+    assert sorted(name.split(".")[0] for name in listing.split()) == ["PostgreSQL"] * before.count("PostgreSQL.") + ["lttle_pg"]
+
+
+def test_shared_memory_is_a_file_that_the_coordinator_copies(own_host):
+    """And not CRIU, page by page; on the machine's account, with what a session has in it."""
+    server = harness.Database(own_host, "buffers", timeout="1h", memory=400, size="500Mi")
+    session = server.connect()
+    # Neither CREATE TABLE AS nor COPY, which go round in a few buffers.
+    rows(session, "CREATE TABLE warm (n int, filler text)")
+    rows(session, "INSERT INTO warm SELECT n, repeat('x', 900) FROM generate_series(1, 80000) AS n")
+    content = "SELECT sum(n), sum(hashtext(filler)) FROM warm"
+    before = rows(session, content)
+    for _ in range(2):
+        server.hibernate()
+        snapshot = server.host.state / "machines" / server.namespace / server.name / "snapshot"
+        copies = list(snapshot.glob("mount-*/lttle_pg"))
+        assert len(copies) == 1 and 60 << 20 < copies[0].stat().st_blocks * 512 < copies[0].stat().st_size
+        pages = sum(path.stat().st_size for path in snapshot.glob("pages-*.img"))
+        assert pages < 60 << 20, f"CRIU has {pages} bytes of memory: the buffers among them"
+        assert rows(session, content) == before
+        state = server.get()
+        assert " /dev/shm/lttle_pg\n" in open(f"/proc/{state['pid']}/maps").read()
+        assert state["memory"]["resident-bytes"] > 60 << 20, "what the coordinator copies is the machine's"
+    session.close()
+    server.delete()
 
 
 def test_exec_brings_it_back_and_holds_it(server):

@@ -66,6 +66,17 @@ def test_the_memory_limit_holds(host, database):
     wait_until("the server to answer", lambda: answers(database))
 
 
+def test_what_lies_in_dev_shm_counts(host, database):
+    """It has no limit of its own, so that no server meets its end there; the machine's limit ends who goes beyond it."""
+    limit = int(inside(host, database, "sh", "-c", "df --output=size -B1M /dev/shm | tail -n 1").stdout)
+    assert limit > 256
+    hog = inside(host, database, "sh", "-c", "dd if=/dev/zero of=/dev/shm/hog bs=1M count=600", check=False)
+    used = database.get()["memory"]
+    assert hog.returncode != 0 and used["resident-bytes"] + used["swapped-bytes"] <= 256 << 20, (hog, used)
+    inside(host, database, "rm", "-f", "/dev/shm/hog", check=False)
+    wait_until("the server to answer", lambda: answers(database))
+
+
 def answers(database):
     try:
         return database.query("SELECT 1") == [(1,)]
