@@ -12,8 +12,8 @@
 #include "host/snapshot.h"
 
 /* Copies the plain files of every directory that is mounted to be written and lies on a tmpfs into
- * <directory>/mount-<number>/. -EFBIG beyond 64 MiB, in one that is on_account beyond the size of its file system; -EOPNOTSUPP when there is a
- * directory or a link in it. */
+ * <directory>/mount-<number>/. -EFBIG beyond 64 MiB, in one that is on_account beyond the size of its file system;
+ * -EOPNOTSUPP when there is a directory or a link in it. */
 int snapshot_save_volatile(const SnapshotSpec *spec, Error *err) MUST_CHECK;
 
 /* Brings those back that are, or are not, on the machine's account, with owner and mode, whether a file is there or
