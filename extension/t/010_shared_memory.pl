@@ -83,6 +83,26 @@ for my $case (
 	$node->stop;
 }
 
+# The kernel has pages of it by themselves where PostgreSQL 18 reads by io_uring. Not every kernel lets it.
+if ($node->pg_version >= 18)
+{
+	my $offset = LttleNode::log_size($node);
+
+	$node->append_conf('postgresql.conf',
+		"shared_memory_type = mmap\nio_method = io_uring\nlttle_pg.shared_memory_file = '$path'");
+	if ($node->start(fail_ok => 1))
+	{
+		like(log_since($offset), qr/can't be kept in "\Q$path\E": io_method is io_uring/, 'io_uring: the log says why');
+		is($node->safe_psql('postgres', 'SELECT sum(i) FROM t'), '5000050000', 'io_uring: the server works');
+		$node->stop;
+	}
+	else
+	{
+		like(log_since($offset), qr/io_uring/, 'this kernel has no io_uring for PostgreSQL');
+	}
+	$node->append_conf('postgresql.conf', 'io_method = worker');
+}
+
 # Without an activity file there is no coordinator that would look.
 $node->append_conf('postgresql.conf',
 	"shared_memory_type = mmap\nlttle_pg.shared_memory_file = '$path'\nlttle_pg.activity_file = ''");
