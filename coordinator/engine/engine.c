@@ -449,6 +449,7 @@ engine_start(struct event_base *loop, const Settings *settings, Engine **ret_eng
 		engine_free(engine);
 		return result;
 	}
+	engine_hurry_grace_periods(engine, false);
 	for (Machine *machine = engine->machines; machine != NULL; machine = machine->next)
 		engine_adopt(machine);
 	engine_go_on_growing(engine);
@@ -502,6 +503,7 @@ engine_free(Engine *engine)
 		engine->machines = machine->next;
 		machine_free(machine);
 	}
+	engine_hurry_grace_periods(engine, false);
 	engine_forget_pressure(engine);
 	engine_unwatch_logs(engine);
 	engine_end_reclaims(engine);

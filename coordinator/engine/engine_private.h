@@ -82,6 +82,8 @@ void engine_add_machine(Engine *engine, Machine *machine);
 void engine_add_volume(Engine *engine, const VolumeSpec *spec); /* or changes the one that is there */
 void engine_remove_machine(Engine *engine, Machine *machine);	/* from list and store, freed */
 void engine_serve_turns(Engine *engine, TurnKind kind);
+/* While machines are restored; `false` also undoes what a killed coordinator has left. See grace_periods.h. */
+void engine_hurry_grace_periods(const Engine *engine, bool hurry);
 EngineService *engine_find_service(Engine *engine, const char *name_space, const char *name);
 void engine_put_service(Engine *engine, const ServiceSpec *spec); /* adds, or changes the one that is there */
 void engine_drop_service(Engine *engine, const char *name_space, const char *name);

@@ -4,9 +4,11 @@
  * the way of those with a client. First come, first served, at most max-boots and max-resumes at a time, or as many as
  * there are processors; who waits is not refused.
  */
+#include <stdio.h>
 #include <unistd.h>
 
 #include "engine/engine_private.h"
+#include "host/grace_periods.h"
 
 static unsigned
 engine_turns_at_a_time(const Engine *engine, TurnKind kind)
@@ -23,6 +25,15 @@ engine_turns_at_a_time(const Engine *engine, TurnKind kind)
 			processors = sysconf(_SC_NPROCESSORS_ONLN);
 			return processors < 1 ? 1 : (unsigned) processors;
 	}
+}
+
+void
+engine_hurry_grace_periods(const Engine *engine, bool hurry)
+{
+	char mark[320];
+
+	snprintf(mark, sizeof(mark), "%s/rcu-expedited", engine->layout.run_directory);
+	grace_periods_hurry(GRACE_PERIODS_SETTING, mark, hurry);
 }
 
 static void
@@ -60,7 +71,8 @@ engine_serve_turns(Engine *engine, TurnKind kind)
 		   (first = engine_first_in_turn(engine, kind)) != NULL)
 	{
 		first->turns[kind] = (MachineTurn){.taken = true};
-		engine->turns_taken[kind]++;
+		if (engine->turns_taken[kind]++ == 0 && kind == TURN_RESTORE && engine->settings.rcu_expedited)
+			engine_hurry_grace_periods(engine, true);
 		machine_begin_turn(first, kind);
 	}
 }
@@ -81,8 +93,8 @@ machine_wait_for_turn(Machine *machine, TurnKind kind)
 void
 machine_leave_turn(Machine *machine, TurnKind kind)
 {
-	if (machine->turns[kind].taken)
-		machine->engine->turns_taken[kind]--;
+	if (machine->turns[kind].taken && --machine->engine->turns_taken[kind] == 0 && kind == TURN_RESTORE)
+		engine_hurry_grace_periods(machine->engine, false);
 	machine->turns[kind] = (MachineTurn){0};
 }
 

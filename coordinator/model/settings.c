@@ -205,6 +205,13 @@ static const Key settings_keys[] = {
 	 .fallback = "true",
 	 FIELD(pin_images),
 	 .doc = "Keep the program files of a server in memory, once per host, so that a wake never waits for the disk."},
+	{.name = "rcu-expedited",
+	 .type = KEY_BOOLEAN,
+	 .fallback = "true",
+	 FIELD(rcu_expedited),
+	 .doc = "Let the kernel hurry its grace periods (`/sys/kernel/rcu_expedited`) while a machine comes back from "
+			"disk: the "
+			"wake is sooner, for interrupts of every processor."},
 	{.name = "hot-set",
 	 .type = KEY_SIZE,
 	 .fallback = "4Mi",

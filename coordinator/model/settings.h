@@ -34,6 +34,7 @@ typedef struct Settings
 	LogLevel log_level;				   /* log-level: info */
 	bool reclaim;					   /* reclaim: true; give the memory of suspended machines back */
 	bool pin_images;				   /* pin-images: true; keep a server's program files in memory once per host */
+	bool rcu_expedited;				   /* rcu-expedited: true; the kernel hurries while machines are restored */
 	uint64_t hot_set_bytes;			   /* hot-set: 4Mi; 0 keeps none */
 	ZramMode zram;					   /* zram.mode: off */
 	uint64_t zram_bytes;			   /* zram.size: 0 is twice the host's memory */

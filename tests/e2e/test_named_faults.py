@@ -288,3 +288,24 @@ def test_a_slow_disk_is_nobody_elses(slow, server):
     finally:
         slow.delay(0)
         neighbour.delete()
+
+
+def test_the_kernel_hurries_while_a_machine_is_restored(faulty, server):
+    """And only then. Another coordinator on the host may be ahead of ours at any moment, and is left alone."""
+    mark, setting = faulty.run / "rcu-expedited", Path("/sys/kernel/rcu_expedited")
+
+    def hurries():
+        server.hibernate()
+        faulty.arm("verified:stop:1")
+        client = ask(server)
+        stopped = faulty.wait_for_hit("verified")
+        seen = mark.exists() and setting.read_text().strip() == "1"
+        os.kill(stopped, signal.SIGCONT)
+        assert "42" in answer(client)
+        return seen
+
+    try:
+        wait_until("the kernel to hurry", hurries)
+    finally:
+        faulty.disarm()
+    wait_until("it to take its time again", lambda: not mark.exists())

@@ -81,6 +81,7 @@ assert_defaults(const Settings *settings)
 	assert_int_equal(settings->log_level, LOG_LEVEL_INFO);
 	assert_true(settings->reclaim);
 	assert_true(settings->pin_images);
+	assert_true(settings->rcu_expedited);
 	assert_int_equal(settings->hot_set_bytes, 4 << 20);
 	assert_int_equal(settings->zram, ZRAM_OFF);
 	assert_int_equal(settings->zram_bytes, 0);
@@ -128,6 +129,7 @@ test_every_key(void **state)
 				  "log-level: debug\n"
 				  "reclaim: false\n"
 				  "pin-images: false\n"
+				  "rcu-expedited: false\n"
 				  "hot-set: 0\n"
 				  "zram: {mode: auto, size: 8Gi}\n"
 				  "logs: {size: 64Ki, files: 0}\n"
@@ -153,6 +155,7 @@ test_every_key(void **state)
 	assert_int_equal(settings.log_level, LOG_LEVEL_DEBUG);
 	assert_false(settings.reclaim);
 	assert_false(settings.pin_images);
+	assert_false(settings.rcu_expedited);
 	assert_int_equal(settings.hot_set_bytes, 0);
 	assert_int_equal(settings.zram, ZRAM_AUTO);
 	assert_true(settings.zram_bytes == UINT64_C(8) << 30);
@@ -217,7 +220,7 @@ test_refused(void **state)
 		{"reclaim: [\n", "f:2:1: is not valid YAML: did not find expected node content"},
 		{"run-dir: /x\n", "f:1:1: unknown key 'run-dir'; known keys: state-directory, run-directory, socket, "
 						  "socket-group, name-prefix, subnet, subnet6, edge-address, certificates, log-level, reclaim, "
-						  "pin-images, hot-set, zram, "
+						  "pin-images, rcu-expedited, hot-set, zram, "
 						  "pressure, logs, prepare-timeout, freeze-timeout, boot-timeout, stop-timeout, restart-delay, "
 						  "restart-delay-max, criu, registry-auth-file, max-boots, max-resumes, defer-accept"},
 		{"log_level: info\n", "f:1:1: unknown key 'log_level'; did you mean 'log-level'?"},
@@ -325,6 +328,7 @@ test_reference_page_names_every_key(void **state)
 		"log-level",
 		"reclaim",
 		"pin-images",
+		"rcu-expedited",
 		"hot-set",
 		"zram.mode",
 		"logs.size",
