@@ -1,6 +1,6 @@
 /*
  * Anonymous shared memory belongs to no file, so a checkpoint of the processes has to carry it page by page. In a file
- * in memory it is the coordinator's to copy, in large pieces and by several processes at once, beside everything else.
+ * in memory it is the coordinator's to copy, in large pieces and by several threads at once.
  *
  * PostgreSQL maps its shared memory long before a library is asked; what is in it by then (tables of locks, of
  * processes, of buffers) is copied, page by page where there is one, and the file is mapped over it. A page that
@@ -15,7 +15,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "libpq/pqsignal.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
 #include "utils/guc.h"

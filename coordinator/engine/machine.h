@@ -304,8 +304,7 @@ void machine_discard(Machine *machine);
 void machine_keep_gate(Machine *machine);
 void machine_forget_snapshot(Machine *machine);
 void machine_reclaim_from_disk(Machine *machine); /* its processes live: snapshot and gate go */
-void
-machine_end_sessions_left(Machine *machine); /* nothing of it lives, and no snapshot counts: their peers are told */
+void machine_end_sessions_left(Machine *machine); /* nothing of it lives and no snapshot counts: peers are told */
 
 /* volumes.c */
 void machine_grow(Machine *machine); /* what of its volumes is to grow; it is on disk */

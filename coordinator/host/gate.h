@@ -124,8 +124,8 @@ int gate_drop_sessions(Gate *gate, Error *err) MUST_CHECK;
 
 /*
  * Before the machine is ended for good, be it frozen or on disk: destroys the sessions' sockets, and tells each peer by
- * a reset. A socket that CRIU died over is in repair mode, in which its end
- * is told to nobody; a client whose bytes it has acknowledged would wait for ever.
+ * a reset. A socket that CRIU died over is in repair mode, in which its end is told to nobody; a client whose bytes it
+ * has acknowledged would wait for ever.
  */
 int gate_end_sessions(Gate *gate, Error *err) MUST_CHECK;
 

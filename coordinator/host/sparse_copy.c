@@ -47,6 +47,12 @@ copy_unmap(Copy *copy)
 		munmap(copy->mapped, copy->size_bytes);
 }
 
+static uint64_t
+step_end(const Copy *copy, uint64_t offset, uint64_t step_bytes)
+{
+	return offset + step_bytes < copy->size_bytes ? offset + step_bytes : copy->size_bytes;
+}
+
 /* The next stretch of data from the offset on, or one of no bytes at `end`. */
 static int
 find_data(int fd, uint64_t offset, uint64_t end, uint64_t *ret_begin, uint64_t *ret_end)
@@ -138,7 +144,7 @@ copy_chunks(void *context)
 	while (result == 0 && atomic_load(&copy->problem) == 0)
 	{
 		uint64_t offset = atomic_fetch_add(&copy->next_offset, CHUNK_BYTES);
-		uint64_t end = offset + CHUNK_BYTES < copy->size_bytes ? offset + CHUNK_BYTES : copy->size_bytes;
+		uint64_t end = step_end(copy, offset, CHUNK_BYTES);
 
 		if (offset >= copy->size_bytes)
 			break;
@@ -177,40 +183,28 @@ run_threads(Copy *copy, uint64_t data_bytes)
 		pthread_join(threads[i], NULL);
 }
 
-/* Counts the data, and advises large pages where a block of the mapped target will be dense. */
+/* Asks for large pages where a block of the mapped target will be dense. */
 static int
-look_through(const Copy *copy, uint64_t *ret_data_bytes)
+advise_large_pages(const Copy *copy)
 {
-	uint64_t total_bytes = 0;
-	uint64_t data_begin = 0;
-	uint64_t data_end = 0;
-
 	for (uint64_t offset = 0; offset < copy->size_bytes; offset += LARGE_PAGE_BYTES)
 	{
-		uint64_t end = offset + LARGE_PAGE_BYTES < copy->size_bytes ? offset + LARGE_PAGE_BYTES : copy->size_bytes;
+		uint64_t end = step_end(copy, offset, LARGE_PAGE_BYTES);
 		uint64_t block_bytes = 0;
+		uint64_t data_begin;
+		uint64_t data_end;
 
-		for (uint64_t at = offset; at < end;)
+		for (uint64_t at = offset; at < end; at = data_end)
 		{
-			if (data_end <= at)
-			{
-				int result = find_data(copy->from_fd, at, copy->size_bytes, &data_begin, &data_end);
+			int result = find_data(copy->from_fd, at, end, &data_begin, &data_end);
 
-				if (result < 0)
-					return result;
-			}
-			if (data_begin >= end)
-				break;
-			if (data_begin > at)
-				at = data_begin;
-			block_bytes += (data_end < end ? data_end : end) - at;
-			at = data_end < end ? data_end : end;
+			if (result < 0)
+				return result;
+			block_bytes += data_end - data_begin;
 		}
-		total_bytes += block_bytes;
-		if (copy->mapped != NULL && block_bytes >= DENSE_BYTES)
+		if (block_bytes >= DENSE_BYTES)
 			madvise(copy->mapped + offset, end - offset, MADV_HUGEPAGE);
 	}
-	*ret_data_bytes = total_bytes;
 	return 0;
 }
 
@@ -235,20 +229,20 @@ int
 sparse_copy(int from_fd, int to_fd, uint64_t size_bytes, const char *name, Error *err)
 {
 	_cleanup_(copy_unmap) Copy copy = {.from_fd = from_fd, .to_fd = to_fd, .size_bytes = size_bytes};
-	struct stat status;
-	uint64_t data_bytes;
+	struct stat source;
+	struct stat target;
 	int result;
 
-	if (fstat(to_fd, &status) < 0 || ftruncate(to_fd, (off_t) size_bytes) < 0)
+	if (fstat(from_fd, &source) < 0 || fstat(to_fd, &target) < 0 || ftruncate(to_fd, (off_t) size_bytes) < 0)
 		return error_set_errno(err, errno, "%s", name);
-	copy.punch = status.st_blocks > 0;
+	copy.punch = target.st_blocks > 0;
 	result = map_target(&copy, name, err);
 	if (result < 0)
 		return result;
-	result = look_through(&copy, &data_bytes);
+	result = copy.mapped != NULL ? advise_large_pages(&copy) : 0;
 	if (result < 0)
 		return error_set_errno(err, -result, "%s", name);
-	run_threads(&copy, data_bytes);
+	run_threads(&copy, (uint64_t) source.st_blocks * 512);
 	if (atomic_load(&copy.problem) != 0)
 		return error_set_errno(err, atomic_load(&copy.problem), "%s: copy", name);
 	return 0;

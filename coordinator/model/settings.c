@@ -210,8 +210,7 @@ static const Key settings_keys[] = {
 	 .fallback = "true",
 	 FIELD(rcu_expedited),
 	 .doc = "Let the kernel hurry its grace periods (`/sys/kernel/rcu_expedited`) while a machine comes back from "
-			"disk: the "
-			"wake is sooner, for interrupts of every processor."},
+			"disk: the wake is sooner, for interrupts of every processor."},
 	{.name = "hot-set",
 	 .type = KEY_SIZE,
 	 .fallback = "4Mi",

@@ -378,6 +378,10 @@ class Coordinator:
     def json(self, *arguments):
         return json.loads(self.cli(*arguments, "--json").stdout)
 
+    def events(self, *arguments):
+        """All of them; the command by itself shows the newest hundred."""
+        return self.json("events", "--last", "10000", *arguments)
+
     def import_image(self):
         self.cli("image", "import", IMAGE, f"oci-archive:{IMAGE_FILE}")
 

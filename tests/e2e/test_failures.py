@@ -46,7 +46,8 @@ def failing():
     host = crash_host.CrashHost(prefix, harness.subnet(1), f"criu: {root}/criu\n")
     own = "/usr/local/lib/lttle/criu"
     (root / "criu").write_text(CRIU.format(
-        break_file=root / "break", kill_file=root / "kill", kill_script=root / "kill_criu", criu=own if os.path.exists(own) else shutil.which("criu")))
+        break_file=root / "break", kill_file=root / "kill", kill_script=root / "kill_criu",
+        criu=own if os.path.exists(own) else shutil.which("criu")))
     (root / "kill_criu").write_text(KILL_CRIU)
     for name in ("criu", "kill_criu"):
         (root / name).chmod(0o755)
@@ -116,7 +117,7 @@ class Server(harness.Database):
         wait_until(lambda: f"{self.name} to be on disk: {self.get()}", lambda: self.hibernate().returncode == 0)
 
     def events(self):
-        return " | ".join(e["reason"] for e in self.host.json("events", "--ns", self.namespace, "--name", self.name, "--last", "10000"))
+        return " | ".join(e["reason"] for e in self.host.events("--ns", self.namespace, "--name", self.name))
 
     def assert_told(self, event, *words):
         """Both places say it: `machine get` and the event log."""

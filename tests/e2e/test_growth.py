@@ -51,7 +51,7 @@ class Growing(harness.Database):
         return answer
 
     def events(self):
-        return self.host.json("events", "--ns", self.namespace, "--name", self.name, "--last", "10000")
+        return self.host.events("--ns", self.namespace, "--name", self.name)
 
     def reasons(self):
         """What has become of it since it was deployed last."""

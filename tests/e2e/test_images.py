@@ -192,7 +192,7 @@ def test_a_moved_tag_is_noticed_by_a_deploy_and_what_runs_keeps_its_digest(image
     wait_until(lambda: f"it to run the first one again: {machine(host, 'first')}",
                lambda: machine(host, "first")["image-id"] == first["image-id"])
     assert any(event["reason"].endswith(" is another image now")
-               for event in host.json("events", "--ns", "images", "--name", "first"))
+               for event in host.events("--ns", "images", "--name", "first"))
     assert machine(host, "pinned")["pid"] == pid
     delete(host, "first", "pinned")
 
@@ -372,7 +372,7 @@ def test_an_image_is_built_and_all_that_it_says_is_honoured(images_host, tmp_pat
     assert "WORD: second → third" in answer and "is built beside what runs" in answer
 
     def reasons():
-        return [event["reason"] for event in host.json("events", "--ns", "images", "--name", "built")]
+        return [event["reason"] for event in host.events("--ns", "images", "--name", "built")]
 
     wait_until(lambda: f"it to say so: {reasons()}", lambda: "its image stays as it was: " in " ".join(reasons()))
     assert (machine(host, "built")["phase"], machine(host, "built")["pid"]) == ("ready", runs)
@@ -380,6 +380,6 @@ def test_an_image_is_built_and_all_that_it_says_is_honoured(images_host, tmp_pat
     seen = len(reasons())
     host.deploy(BUILD_YAML.format(context=context, word="fourth") + "  command: [other, words]\n")
     wait_until(lambda: f"the new one: {said()}", lambda: said()[-1].endswith("hello app, fourth serve other words"))
-    phases = [event["phase"] for event in host.json("events", "--ns", "images", "--name", "built")[seen:]]
+    phases = [event["phase"] for event in host.events("--ns", "images", "--name", "built")[seen:]]
     assert "pulling-image" not in phases and "stopping" in phases
     delete(host, "built")

@@ -19,7 +19,7 @@ def narrow_host():
 def moments(host, name):
     """When a machine came into each phase, for the first time; milliseconds."""
     first = {}
-    for event in host.json("events", "--ns", "samples", "--name", name):
+    for event in host.events("--ns", "samples", "--name", name):
         first.setdefault(event["phase"], event["time-ms"])
     return first
 

@@ -32,7 +32,7 @@ def wait_for(host, name, condition):
 
 
 def events_of(host, name):
-    return [(event["phase"], event["time-ms"]) for event in host.json("events", "--name", name, "--last", "10000")]
+    return [(event["phase"], event["time-ms"]) for event in host.events("--name", name)]
 
 
 def test_restart_policies(own_host):

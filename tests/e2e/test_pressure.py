@@ -37,7 +37,7 @@ def with_settings(own_host):
 
 
 def events(server):
-    return server.host.json("events", "--ns", server.namespace, "--name", server.name, "--last", "10000")
+    return server.host.events("--ns", server.namespace, "--name", server.name)
 
 
 def attempts(server):

@@ -87,7 +87,7 @@ class Server(harness.Database):
         return socket.create_connection((self.address, port or self.port), timeout=30)
 
     def reasons(self, phase):
-        events = self.host.json("events", "--ns", NAMESPACE, "--name", self.name)
+        events = self.host.events("--ns", NAMESPACE, "--name", self.name)
         return [event["reason"] for event in events if event["phase"] == phase]
 
     def exec(self, *command):

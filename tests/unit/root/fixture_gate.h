@@ -347,6 +347,19 @@ gate_expect_served(int fd)
 	close(fd);
 }
 
+/* The client is told that its session is over, though it sends nothing; it is closed then. */
+static inline void
+gate_expect_reset(int fd)
+{
+	struct pollfd told = {.fd = fd, .events = POLLIN};
+	char byte;
+
+	assert_int_equal(poll(&told, 1, 10000), 1);
+	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(errno, ECONNRESET);
+	close(fd);
+}
+
 static inline double
 gate_cpu_ms(void)
 {

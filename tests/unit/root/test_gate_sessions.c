@@ -213,18 +213,6 @@ test_nobody_is_late_at_a_quiet_gate(void **state)
 
 /* ---- sessions that are given up ---- */
 
-static void
-expect_reset(int fd)
-{
-	struct pollfd told = {.fd = fd, .events = POLLIN};
-	char byte;
-
-	assert_int_equal(poll(&told, 1, 10000), 1);
-	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
-	assert_int_equal(errno, ECONNRESET);
-	close(fd);
-}
-
 /* As CRIU leaves them when it is killed: in repair mode, in which no end is told. One client is silent, one has had its
  * bytes acknowledged, and one has sent them to the closed gate. */
 static void
@@ -252,7 +240,7 @@ test_ended_sessions_are_told(void **state)
 	socket_set_clear(&sockets);
 	fixture_check(gate_end_sessions(gate, &err), &err);
 	for (size_t i = 0; i < 3; i++)
-		expect_reset(fds[i]);
+		gate_expect_reset(fds[i]);
 }
 
 static void
