@@ -4,6 +4,7 @@ checkpoint, a plain `pg_ctl start`, and a server that systemd starts for the fir
 a coordinator of the tests, so that a run that was killed is swept by the next one.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -209,6 +210,22 @@ class Rivals:
                               env={"LANG": "C", "PATH": ENVIRONMENT["PATH"]})
         if check and done.returncode != 0:
             raise RuntimeError(f"pg_ctl {arguments[0]}: {done.stderr}")
+
+    def cpu_group(self):
+        """A control group as a service manager makes one: of the weight that every group has by itself."""
+        roots = harness.cgroup_roots()  # the first is the v2 tree, unless there is one of v1 for the CPU
+        tree = next((base for base in roots if (base / "cpu.shares").exists()), roots[0])
+        group = tree / self.prefix / "plain"
+        group.mkdir(parents=True, exist_ok=True)
+        return tree, group
+
+    def move_plain(self, as_service):
+        """The plain server as a service, in its group, or as it is when pg_ctl starts it, in none."""
+        tree, group = self.cpu_group()
+        pid = (self.root / "plain/data/postmaster.pid").read_text().split()[0]
+        for process in (pid, *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+            with contextlib.suppress(ProcessLookupError):  # the backend of a session that ends
+                ((group if as_service else tree) / "cgroup.procs").write_text(process)
 
     def start_plain(self, drop=None):
         options = " ".join(self.arguments[1:])

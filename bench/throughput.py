@@ -1,7 +1,13 @@
 """
 Section "throughput": what an awake server does, by pgbench: ours, the same machine without the extension, the same server
 bare in a network namespace of its own, and ours behind the proxies that others put in the data path. The same data, the
-same client, in turns in one run.
+same client, in turns in one run. Who comes first, and after whom, changes from round to round, since a server inherits
+the processors as the one before it left them; and each ratio is to the bare server of its own round.
+
+The bare server is measured twice: as a service, in a control group of its own, like every unit of systemd's; and as pg_ctl
+leaves it, in the root group. There the kernel's autogroup gives each session the same share of the processors, and each
+backend of PostgreSQL begins a session, so that pgbench weighs as much as one of its 32 backends. In a group all backends
+together weigh as much as the client.
 """
 
 import os
@@ -10,18 +16,20 @@ import socket
 import subprocess
 
 import harness
-from measure import OUT, Host, median, quantile, say, sql, table
+from measure import OUT, Host, median, say, spread, sql, table
 from rivals import Rivals
 
 PGBENCH = "/usr/lib/postgresql/15/bin/pgbench"
-SCALE = 5
 CLIENTS = [1, 8, 32]
-SECONDS = 3
+SCALE = CLIENTS[-1]  # with fewer branches than clients TPC-B measures who waits for whose row
+SETTINGS = ["-c", "shared_buffers=640MB"]  # for all of it
+SECONDS = 1  # short and often: where the kernel puts eight backends and their client differs from one run to the next
 WORKLOADS = [("select", ("-S",), "`SELECT` (`pgbench -S`)"), ("tpcb", ("-b", "tpcb-like"), "TPC-B-like")]
 TARGETS = [
     ("ours", "ours"),
     ("no-extension", "our machine without the extension"),
-    ("bare", "bare server: no machine, no extension"),
+    ("bare", "bare server, as a service"),
+    ("by-hand", "bare server, started by hand"),
     ("haproxy", "ours behind HAProxy"),
     ("pgbouncer", "ours behind PgBouncer, a pool by transaction"),
 ]
@@ -38,11 +46,12 @@ def pgbench(target, *arguments):
 
 def deploy(host, name, extension):
     """A machine with all of the host's processors, like the bare server; it never sleeps in between."""
-    text = harness.database_yaml(name, namespace="bench", timeout="1h", memory=1024, size="1Gi", traffic_aware=False)
+    text = harness.database_yaml(name, namespace="bench", timeout="1h", memory=2048, size="2Gi", traffic_aware=False)
     text = text.replace("    cpu: 1\n", f"    cpu: {os.cpu_count()}\n")
     text = text.replace("    POSTGRES_DB: db\n", "    POSTGRES_DB: db\n    POSTGRES_HOST_AUTH_METHOD: trust\n")
+    command = ["postgres", *SETTINGS, *([] if extension else ["-c", "shared_preload_libraries="])]
+    text = text.replace("  mode:\n", f"  command: [{', '.join(command)}]\n  mode:\n")
     if not extension:
-        text = text.replace("  mode:\n", "  command: [postgres, -c, shared_preload_libraries=]\n  mode:\n")
         text = re.sub(r"  mode:\n    flash:\n      strategy: manual\n      timeout: 1h\n\s*\n", "  mode: regular\n", text)
     host.deploy(text)
     host.cli("machine", "wait", "--ns", "bench", name, "--for", "suspended" if extension else "ready", "--timeout", "120s")
@@ -103,14 +112,23 @@ def measure_once(target, flags, clients):
     return float(re.search(r"tps = ([\d.]+)", text).group(1)), float(re.search(r"latency average = ([\d.]+)", text).group(1))
 
 
-def measure_all(targets, rounds):
+def in_turn(names, number):
+    """Each round begins with another one, and every second one goes backwards."""
+    start = number // 2 % len(names)
+    turned = names[start:] + names[:start]
+    return turned if number % 2 else turned[::-1]
+
+
+def measure_all(targets, rivals, rounds):
     found = {}
     for number in range(rounds + 1):
         say(f"throughput, round {number} of {rounds}")
         for key, flags, _ in WORKLOADS:
             for clients in CLIENTS:
-                for name, target in targets.items():
-                    took = measure_once(target, flags, clients)
+                for name in in_turn(list(targets), number):
+                    if name in ("bare", "by-hand"):
+                        rivals.move_plain(as_service=name == "bare")
+                    took = measure_once(targets[name], flags, clients)
                     if number > 0:  # the first round warms up
                         found.setdefault(f"{key} {clients} {name}", []).append(took)
     return found
@@ -120,30 +138,33 @@ def measure(options):
     with Host() as host:
         ours, machine = deploy(host, "bench", True), deploy(host, "plain", False)
         with Rivals(host.image_root()) as rivals, haproxy(ours) as behind_haproxy, pgbouncer(ours) as behind_pgbouncer:
-            rivals.pg_ctl("start", "-l", "/tmp/log", "-o", "-c shared_preload_libraries=")
+            rivals.pg_ctl("start", "-l", "/tmp/log", "-o", " ".join([*SETTINGS, "-c", "shared_preload_libraries="]))
             bare = rivals.address, 5432
             for target in (ours, machine, bare):
                 prepare(target)
-            targets = {"ours": ours, "no-extension": machine, "bare": bare, "haproxy": behind_haproxy,
+            targets = {"ours": ours, "no-extension": machine, "bare": bare, "by-hand": bare, "haproxy": behind_haproxy,
                        "pgbouncer": behind_pgbouncer}
-            return measure_all(targets, max(options.rounds // 4, 1))
+            return measure_all(targets, rivals, options.rounds)
 
 
 def report(results, options):
     lines = ["# Throughput while awake", "",
              f"Transactions a second by `pgbench -M extended`, scale {SCALE}, everything in memory, `synchronous_commit` off, "
-             f"{SECONDS} s each, medians of {max(options.rounds // 4, 1)} rounds in turns. The ratio is to the bare server; "
-             f"the client takes its part of the same processors."]
+             f"{SECONDS} s each, medians and quartiles of {options.rounds} rounds, in each another order. The ratio is to "
+             f"the bare server as a service (a control group of its own) in the same round; by hand there is none, and each of "
+             f"its backends weighs as much as the client, which takes its part of the same processors."]
     for key, _, label in WORKLOADS:
         rows = []
         for clients in CLIENTS:
-            bare = median([tps for tps, _ in results[f"{key} {clients} bare"]])
+            bare = [tps for tps, _ in results[f"{key} {clients} bare"]]
             for name, what in TARGETS:
                 values = [tps for tps, _ in results[f"{key} {clients} {name}"]]
                 latency = median([took for _, took in results[f"{key} {clients} {name}"]])
-                rows.append((clients, what, f"{median(values):.0f}", f"{quantile(values, 0.1):.0f}–{max(values):.0f}",
-                             f"{latency:.2f}", f"**{median(values) / bare:.2f}**"))
-        lines += ["", f"## {label}", "", *table(("clients", "server", "a second", "spread", "latency (ms)", "ratio"), rows)]
+                ratios = [value / other for value, other in zip(values, bare, strict=True)]
+                rows.append((clients, what, f"{median(values):.0f}", spread(values, 0), f"{latency:.2f}",
+                             f"**{median(ratios):.2f}**", spread(ratios, 2)))
+        lines += ["", f"## {label}", "", *table(("clients", "server", "a second", "quartiles", "latency (ms)", "ratio",
+                                                "quartiles"), rows)]
     return lines
 
 

@@ -224,13 +224,13 @@ slot_give_back(int code pg_attribute_unused(), Datum arg pg_attribute_unused())
  * included where Kerberos' headers are not installed.)
  */
 void
-lttle_activity_check_ignored(void)
+lttle_activity_compare_ignored(void)
 {
 	static const char *seen_user = NULL;
 	static const char *seen_application = NULL;
 	const char *user;
 
-	if (lttle_ignore_is_empty() || my_slot == NULL)
+	if (my_slot == NULL)
 		return;
 	user = GetConfigOption("session_authorization", true, false);
 	if (user == seen_user && application_name == seen_application)

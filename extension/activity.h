@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "ignore.h"
+
 #include "lttle/activity_page.h"
 
 /* What one process is doing, judged at the moment of reading. */
@@ -45,8 +47,16 @@ extern void lttle_activity_publish_hold(uint32 hold_ms);
  */
 extern void lttle_activity_claim(LttleActivityState state);
 
-/* Notes whether this session counts: its application may have another name now. Cheap when it has not. */
-extern void lttle_activity_check_ignored(void);
+/* Only through lttle_activity_check_ignored. */
+extern void lttle_activity_compare_ignored(void);
+
+/* Notes whether this session counts: its application may have another name now. One load where nobody is ignored. */
+static inline void
+lttle_activity_check_ignored(void)
+{
+	if (unlikely(lttle_ignore_has_names))
+		lttle_activity_compare_ignored();
+}
 
 /* Writes this process's state; takes the slot first if need be. */
 extern void lttle_activity_set_state(LttleActivityState state);

@@ -10,6 +10,8 @@
 
 #define FILE_MAX_BYTES 65536
 
+bool lttle_ignore_has_names = false;
+
 static char *names = NULL; /* the file's text; for as long as the process lives */
 
 /* Returns the number of bytes, or -1. Without palloc: a failure must not cost the client its session. */
@@ -47,12 +49,7 @@ lttle_ignore_load(void)
 	}
 	text[length] = '\0';
 	names = text;
-}
-
-bool
-lttle_ignore_is_empty(void)
-{
-	return names == NULL;
+	lttle_ignore_has_names = true;
 }
 
 /* Whether there is a line of just this word and name. */

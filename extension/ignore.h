@@ -13,7 +13,7 @@ extern void lttle_ignore_load(void);
 /* True when a session of this user, or one that calls itself so, is ignored. Either may be NULL. */
 extern bool lttle_ignore_matches(const char *user, const char *application);
 
-/* True when nobody is ignored, whatever the session calls itself. */
-extern bool lttle_ignore_is_empty(void);
+/* False when nobody is ignored, whatever the session calls itself. Only lttle_ignore_load writes it. */
+extern bool lttle_ignore_has_names;
 
 #endif

@@ -401,6 +401,10 @@ engine_open(Engine *engine, Error *err)
 	if (result == 0)
 		result = cgroup_hierarchy_open("/sys/fs/cgroup", &engine->cgroups, err);
 	if (result == 0)
+		result = cgroup_set_cpu_weight(
+			engine->cgroups, engine->layout.name_prefix,
+			engine->settings.cpu_weight > 0 ? engine->settings.cpu_weight : cgroup_cpu_weight_of(0), err);
+	if (result == 0)
 		result = engine_prepare_run(engine, err);
 	if (result == 0)
 		result = network_guard_subnet(&engine->layout, true, err);

@@ -226,8 +226,10 @@ create_launch(const Machine *machine, pid_t *ret_pid, Error *err)
 CgroupLimits
 machine_limits(const Machine *machine)
 {
-	return (CgroupLimits){
-		.cpus = machine->spec.cpus, .memory_bytes = machine->spec.memory_mib << 20, .pids_max = MACHINE_MAX_PROCESSES};
+	return (CgroupLimits){.cpus = machine->spec.cpus,
+						  .cpu_weight = cgroup_cpu_weight_of(machine->spec.cpus),
+						  .memory_bytes = machine->spec.memory_mib << 20,
+						  .pids_max = MACHINE_MAX_PROCESSES};
 }
 
 int

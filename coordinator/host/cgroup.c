@@ -182,14 +182,46 @@ cgroup_create(const CgroupHierarchy *hierarchy, const char *group, const CgroupL
 	if (result == 0)
 		result = group_check_kernel(hierarchy, group, err);
 	if (result == 0)
-		result = hierarchy->backend->set_limits(hierarchy, group, limits, err);
+		result = cgroup_set_limits(hierarchy, group, limits, err);
 	return result;
+}
+
+static int
+write_cpu_weight(const CgroupHierarchy *hierarchy, const char *group, unsigned weight, Error *err)
+{
+	return hierarchy->has_cpu ? hierarchy->backend->set_cpu_weight(hierarchy, group, weight, err) : 0;
 }
 
 int
 cgroup_set_limits(const CgroupHierarchy *hierarchy, const char *group, const CgroupLimits *limits, Error *err)
 {
-	return hierarchy->backend->set_limits(hierarchy, group, limits, err);
+	int result = hierarchy->backend->set_limits(hierarchy, group, limits, err);
+
+	if (result == 0)
+		result = write_cpu_weight(hierarchy, group,
+								  limits->cpu_weight > 0 ? limits->cpu_weight : CGROUP_CPU_WEIGHT_DEFAULT, err);
+	return result;
+}
+
+unsigned
+cgroup_cpu_weight_of(unsigned cpus)
+{
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (cpus == 0)
+		cpus = online > 0 ? (unsigned) online : 1;
+	return cpus < CGROUP_CPU_WEIGHT_MAX / CGROUP_CPU_WEIGHT_DEFAULT ? cpus * CGROUP_CPU_WEIGHT_DEFAULT
+																	: CGROUP_CPU_WEIGHT_MAX;
+}
+
+int
+cgroup_set_cpu_weight(const CgroupHierarchy *hierarchy, const char *group, unsigned weight, Error *err)
+{
+	int result = group_check_name(group, err);
+
+	if (result == 0)
+		result = hierarchy->backend->create(hierarchy, group, err);
+	return result == 0 ? write_cpu_weight(hierarchy, group, weight, err) : result;
 }
 
 /* True when an earlier tree has the same path, as "cpu" and "cpuacct" often have. */

@@ -23,9 +23,15 @@ typedef enum CgroupMode
 
 typedef struct CgroupHierarchy CgroupHierarchy; /* the host's mounts, found once */
 
+/* cgroup-v2.rst, cpu.weight, and CPUWeight= of systemd.resource-control(5): what a group has by itself, and the most.
+ */
+#define CGROUP_CPU_WEIGHT_DEFAULT 100U
+#define CGROUP_CPU_WEIGHT_MAX	  10000U
+
 typedef struct CgroupLimits
 {
-	unsigned cpus;		   /* 0: no limit; whole CPUs otherwise */
+	unsigned cpus;		 /* 0: no limit; whole CPUs otherwise */
+	unsigned cpu_weight; /* against other groups when CPUs are short: 1 to CGROUP_CPU_WEIGHT_MAX; 0: the kernel's 100 */
 	uint64_t memory_bytes; /* 0: no limit */
 	uint64_t pids_max;	   /* 0: no limit */
 } CgroupLimits;
@@ -56,6 +62,15 @@ int cgroup_create(const CgroupHierarchy *hierarchy, const char *group, const Cgr
 /* Changes the limits of a group that is there. */
 int cgroup_set_limits(const CgroupHierarchy *hierarchy, const char *group, const CgroupLimits *limits,
 					  Error *err) MUST_CHECK;
+
+/*
+ * What a group weighs beside its neighbours while CPUs are short, 1 to CGROUP_CPU_WEIGHT_MAX; its limits stay. One that
+ * is not there is made. Without a cpu controller all weigh the same, and this does nothing.
+ */
+int cgroup_set_cpu_weight(const CgroupHierarchy *hierarchy, const char *group, unsigned weight, Error *err) MUST_CHECK;
+
+/* The weight of who may use this many CPUs, 0 for all of the host's: 100 for each, as for containers of Kubernetes. */
+unsigned cgroup_cpu_weight_of(unsigned cpus);
 
 /* Moves a process into the group, in every hierarchy. */
 int cgroup_attach(const CgroupHierarchy *hierarchy, const char *group, pid_t pid, Error *err) MUST_CHECK;

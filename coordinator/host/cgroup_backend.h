@@ -18,7 +18,9 @@ typedef struct CgroupBackend
 	int (*open)(CgroupHierarchy *hierarchy, Error *err);
 	/* Makes the group ready in every hierarchy; one that is there is no error. */
 	int (*create)(const CgroupHierarchy *hierarchy, const char *group, Error *err);
+	/* All but the weight. */
 	int (*set_limits)(const CgroupHierarchy *hierarchy, const char *group, const CgroupLimits *limits, Error *err);
+	int (*set_cpu_weight)(const CgroupHierarchy *hierarchy, const char *group, unsigned weight, Error *err);
 	int (*read_memory)(const CgroupHierarchy *hierarchy, const char *group, CgroupMemory *ret_memory, Error *err);
 	int (*read_cpu_ns)(const CgroupHierarchy *hierarchy, const char *group, uint64_t *ret_ns, Error *err);
 	int (*reclaim)(const CgroupHierarchy *hierarchy, const char *group, Error *err);

@@ -14,6 +14,8 @@
 
 #include "base/file.h"
 
+#define CPU_SHARES_DEFAULT 1024U
+
 /* Where distributions mount what, the first that is there counts. */
 static const struct
 {
@@ -164,6 +166,17 @@ hybrid_set_limits(const CgroupHierarchy *hierarchy, const char *group, const Cgr
 	return cgroup_write(hierarchy, CGROUP_TREE_PIDS, group, "pids.max", text, err);
 }
 
+/* What v1 calls shares is the same with another scale: 1024 for v2's 100, as the kernel reckons it. */
+static int
+hybrid_set_cpu_weight(const CgroupHierarchy *hierarchy, const char *group, unsigned weight, Error *err)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%" PRIu64,
+			 ((uint64_t) weight * CPU_SHARES_DEFAULT + CGROUP_CPU_WEIGHT_DEFAULT / 2) / CGROUP_CPU_WEIGHT_DEFAULT);
+	return cgroup_write(hierarchy, CGROUP_TREE_CPU, group, "cpu.shares", text, err);
+}
+
 static int
 hybrid_read_memory(const CgroupHierarchy *hierarchy, const char *group, CgroupMemory *ret_memory, Error *err)
 {
@@ -208,6 +221,7 @@ const CgroupBackend cgroup_backend_hybrid = {
 	.open = hybrid_open,
 	.create = hybrid_create,
 	.set_limits = hybrid_set_limits,
+	.set_cpu_weight = hybrid_set_cpu_weight,
 	.read_memory = hybrid_read_memory,
 	.read_cpu_ns = hybrid_read_cpu_ns,
 	.reclaim = hybrid_reclaim,

@@ -144,6 +144,15 @@ v2_set_limits(const CgroupHierarchy *hierarchy, const char *group, const CgroupL
 }
 
 static int
+v2_set_cpu_weight(const CgroupHierarchy *hierarchy, const char *group, unsigned weight, Error *err)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", weight);
+	return cgroup_write(hierarchy, CGROUP_TREE_V2, group, "cpu.weight", text, err);
+}
+
+static int
 v2_read_memory(const CgroupHierarchy *hierarchy, const char *group, CgroupMemory *ret_memory, Error *err)
 {
 	static const char *const keys[] = {"anon", "file", "kernel"};
@@ -194,6 +203,7 @@ const CgroupBackend cgroup_backend_v2 = {
 	.open = v2_open,
 	.create = v2_create,
 	.set_limits = v2_set_limits,
+	.set_cpu_weight = v2_set_cpu_weight,
 	.read_memory = v2_read_memory,
 	.read_cpu_ns = v2_read_cpu_ns,
 	.reclaim = v2_reclaim,

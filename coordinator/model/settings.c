@@ -211,6 +211,16 @@ static const Key settings_keys[] = {
 	 FIELD(rcu_expedited),
 	 .doc = "Let the kernel hurry its grace periods (`/sys/kernel/rcu_expedited`) while a machine comes back from "
 			"disk: the wake is sooner, for interrupts of every processor."},
+	{.name = "cpu-weight",
+	 .type = KEY_NUMBER,
+	 .fallback = "0",
+	 .maximum = 10000,
+	 FIELD(cpu_weight),
+	 .example = "200",
+	 .doc =
+		 "What all machines together weigh against the host's other control groups while processors are short, on "
+		 "systemd's scale (`CPUWeight=`), on which each of these has 100; 0: 100 for each processor. Among themselves "
+		 "machines weigh what their `cpu` is."},
 	{.name = "hot-set",
 	 .type = KEY_SIZE,
 	 .fallback = "4Mi",

@@ -35,6 +35,7 @@ typedef struct Settings
 	bool reclaim;					   /* reclaim: true; give the memory of suspended machines back */
 	bool pin_images;				   /* pin-images: true; keep a server's program files in memory once per host */
 	bool rcu_expedited;				   /* rcu-expedited: true; the kernel hurries while machines are restored */
+	unsigned cpu_weight;			   /* cpu-weight: 0 is 100 for each processor; all machines against other groups */
 	uint64_t hot_set_bytes;			   /* hot-set: 4Mi; 0 keeps none */
 	ZramMode zram;					   /* zram.mode: off */
 	uint64_t zram_bytes;			   /* zram.size: 0 is twice the host's memory */

@@ -71,9 +71,9 @@ remove_root(void **state)
 static void
 put_v2_group(const char *group)
 {
-	static const char *const files[] = {"cgroup.procs", "cgroup.freeze",  "cgroup.kill",
-										"memory.max",	"memory.reclaim", "memory.swap.max",
-										"pids.max",		"cpu.max",		  "cpu.max.burst"};
+	static const char *const files[] = {"cgroup.procs",	  "cgroup.freeze",	 "cgroup.kill", "memory.max",
+										"memory.reclaim", "memory.swap.max", "pids.max",	"cpu.max",
+										"cpu.max.burst",  "cpu.weight"};
 	char path[256];
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
@@ -113,7 +113,7 @@ static void
 test_v2_limits(void **state)
 {
 	CgroupHierarchy *hierarchy = open_v2("cpuset cpu io memory pids\n");
-	CgroupLimits limits = {.cpus = 2, .memory_bytes = 536870912, .pids_max = 300};
+	CgroupLimits limits = {.cpus = 2, .cpu_weight = 200, .memory_bytes = 536870912, .pids_max = 300};
 	Error err = {0};
 
 	(void) state;
@@ -126,6 +126,7 @@ test_v2_limits(void **state)
 	assert_string_equal(get("lt/a.b/pids.max"), "300");
 	assert_string_equal(get("lt/a.b/cpu.max"), "200000 100000");
 	assert_string_equal(get("lt/a.b/cpu.max.burst"), "200000");
+	assert_string_equal(get("lt/a.b/cpu.weight"), "200");
 
 	put_v2_group("lt/a.b");
 	limits = (CgroupLimits){0};
@@ -135,6 +136,7 @@ test_v2_limits(void **state)
 	assert_string_equal(get("lt/a.b/pids.max"), "max");
 	assert_string_equal(get("lt/a.b/cpu.max"), "max 100000");
 	assert_string_equal(get("lt/a.b/cpu.max.burst"), "0");
+	assert_string_equal(get("lt/a.b/cpu.weight"), "100");
 	cgroup_hierarchy_free(hierarchy);
 }
 
@@ -152,6 +154,24 @@ test_v2_enabled_controllers_are_not_written_again(void **state)
 	assert_string_equal(get("cgroup.subtree_control"), "cpu memory pids\n");
 	/* A write into a plain file overwrites its beginning. */
 	assert_memory_equal(get("lt/cgroup.subtree_control"), "+memory", 7);
+	cgroup_hierarchy_free(hierarchy);
+}
+
+static void
+test_v2_weight_of_a_group_that_is_not_there_yet(void **state)
+{
+	CgroupHierarchy *hierarchy = open_v2("cpu memory pids\n");
+
+	(void) state;
+	put("cgroup.subtree_control", "");
+	put("all/cpu.weight", ""); /* mkdir gives it, with the controller on in the parent */
+	assert_int_equal(cgroup_set_cpu_weight(hierarchy, "all", 800, NULL), 0);
+	assert_string_equal(get("all/cpu.weight"), "800");
+	assert_string_equal(get("cgroup.subtree_control"), "+pidsry");
+	assert_int_equal(cgroup_set_cpu_weight(hierarchy, "../all", 800, NULL), -EINVAL);
+	assert_int_equal(cgroup_cpu_weight_of(4), 400);
+	assert_int_equal(cgroup_cpu_weight_of(1000), CGROUP_CPU_WEIGHT_MAX);
+	assert_int_equal(cgroup_cpu_weight_of(0), cgroup_cpu_weight_of((unsigned) sysconf(_SC_NPROCESSORS_ONLN)));
 	cgroup_hierarchy_free(hierarchy);
 }
 
@@ -227,9 +247,13 @@ test_v2_missing_controllers(void **state)
 	assert_int_equal(cgroup_create(hierarchy, "lt/a.b", &limits, &err), -ENODEV);
 	assert_non_null(strstr(err.message, "no cpu controller"));
 	limits.cpus = 0;
+	limits.cpu_weight = 200;
 	limits.pids_max = 10;
 	assert_int_equal(cgroup_create(hierarchy, "lt/a.b", &limits, &err), 0);
 	assert_string_equal(get("lt/a.b/pids.max"), "");
+	assert_string_equal(get("lt/a.b/cpu.weight"), "");
+	assert_int_equal(cgroup_set_cpu_weight(hierarchy, "lt/a.b", 200, &err), 0);
+	assert_string_equal(get("lt/a.b/cpu.weight"), "");
 	cgroup_hierarchy_free(hierarchy);
 }
 
@@ -292,6 +316,7 @@ put_hybrid(void)
 										"memory/lt/a.b/cgroup.procs",
 										"cpu,cpuacct/lt/a.b/cpu.cfs_quota_us",
 										"cpu,cpuacct/lt/a.b/cpu.cfs_burst_us",
+										"cpu,cpuacct/lt/a.b/cpu.shares",
 										"cpu,cpuacct/lt/a.b/cgroup.procs",
 										"pids/lt/a.b/pids.max",
 										"pids/lt/a.b/cgroup.procs",
@@ -318,7 +343,7 @@ static void
 test_hybrid(void **state)
 {
 	CgroupHierarchy *hierarchy = NULL;
-	CgroupLimits limits = {.cpus = 1, .memory_bytes = 1048576, .pids_max = 20};
+	CgroupLimits limits = {.cpus = 1, .cpu_weight = 10, .memory_bytes = 1048576, .pids_max = 20};
 	CgroupMemory memory;
 	uint64_t cpu_ns = 0;
 	char path[128];
@@ -338,6 +363,11 @@ test_hybrid(void **state)
 	assert_string_equal(get("memory/lt/a.b/memory.swappiness"), "60");
 	assert_string_equal(get("cpu,cpuacct/lt/a.b/cpu.cfs_quota_us"), "100000");
 	assert_string_equal(get("cpu,cpuacct/lt/a.b/cpu.cfs_burst_us"), "100000");
+	assert_string_equal(get("cpu,cpuacct/lt/a.b/cpu.shares"), "102");
+	put("cpu,cpuacct/lt/cpu.shares", "1024\n");
+	assert_int_equal(cgroup_set_cpu_weight(hierarchy, "lt", 10000, &err), 0);
+	assert_string_equal(get("cpu,cpuacct/lt/cpu.shares"), "102400");
+	assert_string_equal(get("cpu,cpuacct/lt/a.b/cpu.shares"), "102");
 	assert_string_equal(get("pids/lt/a.b/pids.max"), "20");
 	assert_int_equal(cgroup_attach(hierarchy, "lt/a.b", 99, NULL), 0);
 	assert_string_equal(get("memory/lt/a.b/cgroup.procs"), "99");
@@ -385,6 +415,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		with_tree(test_v2_limits),
 		with_tree(test_v2_enabled_controllers_are_not_written_again),
+		with_tree(test_v2_weight_of_a_group_that_is_not_there_yet),
 		with_tree(test_v2_figures),
 		with_tree(test_v2_actions),
 		with_tree(test_v2_missing_controllers),

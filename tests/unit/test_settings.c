@@ -82,6 +82,7 @@ assert_defaults(const Settings *settings)
 	assert_true(settings->reclaim);
 	assert_true(settings->pin_images);
 	assert_true(settings->rcu_expedited);
+	assert_int_equal(settings->cpu_weight, 0);
 	assert_int_equal(settings->hot_set_bytes, 4 << 20);
 	assert_int_equal(settings->zram, ZRAM_OFF);
 	assert_int_equal(settings->zram_bytes, 0);
@@ -130,6 +131,7 @@ test_every_key(void **state)
 				  "reclaim: false\n"
 				  "pin-images: false\n"
 				  "rcu-expedited: false\n"
+				  "cpu-weight: 10000\n"
 				  "hot-set: 0\n"
 				  "zram: {mode: auto, size: 8Gi}\n"
 				  "logs: {size: 64Ki, files: 0}\n"
@@ -156,6 +158,7 @@ test_every_key(void **state)
 	assert_false(settings.reclaim);
 	assert_false(settings.pin_images);
 	assert_false(settings.rcu_expedited);
+	assert_int_equal(settings.cpu_weight, 10000);
 	assert_int_equal(settings.hot_set_bytes, 0);
 	assert_int_equal(settings.zram, ZRAM_AUTO);
 	assert_true(settings.zram_bytes == UINT64_C(8) << 30);
@@ -220,7 +223,7 @@ test_refused(void **state)
 		{"reclaim: [\n", "f:2:1: is not valid YAML: did not find expected node content"},
 		{"run-dir: /x\n", "f:1:1: unknown key 'run-dir'; known keys: state-directory, run-directory, socket, "
 						  "socket-group, name-prefix, subnet, subnet6, edge-address, certificates, log-level, reclaim, "
-						  "pin-images, rcu-expedited, hot-set, zram, "
+						  "pin-images, rcu-expedited, cpu-weight, hot-set, zram, "
 						  "pressure, logs, prepare-timeout, freeze-timeout, boot-timeout, stop-timeout, restart-delay, "
 						  "restart-delay-max, criu, registry-auth-file, max-boots, max-resumes, defer-accept"},
 		{"log_level: info\n", "f:1:1: unknown key 'log_level'; did you mean 'log-level'?"},
@@ -260,6 +263,7 @@ test_refused(void **state)
 		{"log-level: loud\n", "f:1:12: log-level: must be 'error', 'warning', 'info' or 'debug', but is 'loud'"},
 		{"reclaim: yes\n", "f:1:10: reclaim: must be true or false, but is 'yes'"},
 		{"pin-images: \"true\"\n", "f:1:13: pin-images: must be true or false, but is 'true'"},
+		{"cpu-weight: 10001\n", "f:1:13: cpu-weight: must be a whole number from 0 to 10000, but is '10001'"},
 		{"hot-set: 2Gi\n", "f:1:10: hot-set: must be a size from 0 to 1Gi, such as 4Mi, but is '2Gi'"},
 		{"zram: on\n", "f:1:7: zram: must be a map, but is 'on'"},
 		{"zram: {mode: maybe}\n", "f:1:14: zram.mode: must be 'off', 'on' or 'auto', but is 'maybe'"},
@@ -329,6 +333,7 @@ test_reference_page_names_every_key(void **state)
 		"reclaim",
 		"pin-images",
 		"rcu-expedited",
+		"cpu-weight",
 		"hot-set",
 		"zram.mode",
 		"logs.size",

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -165,6 +166,24 @@ spin(void)
 }
 
 static void
+spin_on_first_cpu(void)
+{
+	cpu_set_t allowed;
+	cpu_set_t one;
+	int cpu = 0;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
+		_exit(98);
+	while (!CPU_ISSET(cpu, &allowed))
+		cpu++;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	if (sched_setaffinity(0, sizeof(one), &one) < 0)
+		_exit(98);
+	spin();
+}
+
+static void
 fork_until_refused(void)
 {
 	for (int i = 0; i < 50; i++)
@@ -269,6 +288,47 @@ test_cpu_limit_holds(void **state)
 	waitpid(second, NULL, 0);
 	/* The burst, one quota period, and what each CPU may have taken ahead (its slice) are the tolerance. */
 	assert_true(cpu_end - cpu_start <= took_ns + 250 * NS_PER_MS);
+}
+
+/* Two groups that spin on one processor: four times the weight is four times the CPU time. A ratio, not a duration. */
+static void
+test_cpu_weight_divides(void **state)
+{
+	CgroupLimits none = {0};
+	char light[sizeof(janitor_cgroup_prefix) + sizeof("/pinned")];
+	char heavy[sizeof(group)];
+	uint64_t heavy_ns = 0;
+	uint64_t light_ns = 0;
+	uint64_t heavy_start_ns = 0;
+	uint64_t light_start_ns = 0;
+	pid_t first;
+	Error err = {0};
+
+	(void) state;
+	snprintf(light, sizeof(light), "%s/pinned", janitor_cgroup_prefix);
+	memcpy(heavy, group, sizeof(heavy));
+	check(cgroup_create(hierarchy, light, &none, &err), &err);
+	check(cgroup_set_cpu_weight(hierarchy, heavy, 4 * CGROUP_CPU_WEIGHT_DEFAULT, &err), &err);
+	start(spin_on_first_cpu);
+	first = child;
+	memcpy(group, light, sizeof(light));
+	start(spin_on_first_cpu);
+	memcpy(group, heavy, sizeof(heavy));
+	check(cgroup_read_cpu_ns(hierarchy, heavy, &heavy_start_ns, &err), &err);
+	check(cgroup_read_cpu_ns(hierarchy, light, &light_start_ns, &err), &err);
+	do
+	{
+		usleep(10000);
+		check(cgroup_read_cpu_ns(hierarchy, heavy, &heavy_ns, &err), &err);
+		check(cgroup_read_cpu_ns(hierarchy, light, &light_ns, &err), &err);
+		heavy_ns -= heavy_start_ns;
+		light_ns -= light_start_ns;
+	} while (light_ns < 200 * NS_PER_MS);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	child = first;
+	check(cgroup_remove(hierarchy, light, &err), &err);
+	assert_in_range(heavy_ns * 10 / light_ns, 30, 50);
 }
 
 static void
@@ -432,6 +492,7 @@ main(void)
 		with_group(test_memory_limit_can_be_changed),
 		with_group(test_pids_limit_holds),
 		with_group(test_cpu_limit_holds),
+		with_group(test_cpu_weight_divides),
 		with_group(test_freeze_and_thaw),
 		with_group(test_kill_works_on_a_frozen_group),
 		with_group(test_create_takes_over_a_group),
