@@ -96,6 +96,26 @@ def test_the_cpu_limit_holds(host, database):
         assert limit == period
 
 
+def cpu_weight(group):
+    """On the scale of v2, whichever there is."""
+    shares = Path("/sys/fs/cgroup/cpu") / group / "cpu.shares"
+    if shares.exists():
+        return round(int(shares.read_text()) * 100 / 1024)
+    return int((Path("/sys/fs/cgroup") / group / "cpu.weight").read_text())
+
+
+def test_cpu_weights(host, database, own_host):
+    """A machine weighs what it may use, and all of them what the setting says, or as much as the host has processors."""
+    assert cpu_weight(f"{host.prefix}/{database.namespace}.{database.name}") == 100  # its limit is one CPU
+    assert cpu_weight(host.prefix) == 100 * os.cpu_count()
+    text = own_host.settings_file.read_text()
+    for setting, weight in (("cpu-weight: 750\n", 750), ("", 100 * os.cpu_count())):
+        own_host.stop()
+        own_host.settings_file.write_text(text + setting)
+        own_host.start()
+        assert cpu_weight(own_host.prefix) == weight
+
+
 def test_a_full_volume_is_an_error_and_not_the_end(host):
     server = harness.Database(host, "full", size="100Mi")
     try:
