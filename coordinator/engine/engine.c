@@ -389,6 +389,17 @@ engine_find_criu(Engine *engine)
 	log_warning("machines cannot go to disk", "reason", error.message);
 }
 
+/* No reason to end: a host that has no such files can't start machines either, which the doctor says. */
+static void
+engine_set_cpu_weight(const Engine *engine)
+{
+	unsigned weight = engine->settings.cpu_weight > 0 ? engine->settings.cpu_weight : cgroup_cpu_weight_of(0);
+	Error error;
+
+	if (cgroup_set_cpu_weight(engine->cgroups, engine->layout.name_prefix, weight, &error) < 0)
+		log_warning("all machines together weigh as much as any control group", "reason", error.message);
+}
+
 static int
 engine_open(Engine *engine, Error *err)
 {
@@ -400,10 +411,6 @@ engine_open(Engine *engine, Error *err)
 		result = engine_compare_boot(engine, false, err);
 	if (result == 0)
 		result = cgroup_hierarchy_open("/sys/fs/cgroup", &engine->cgroups, err);
-	if (result == 0)
-		result = cgroup_set_cpu_weight(
-			engine->cgroups, engine->layout.name_prefix,
-			engine->settings.cpu_weight > 0 ? engine->settings.cpu_weight : cgroup_cpu_weight_of(0), err);
 	if (result == 0)
 		result = engine_prepare_run(engine, err);
 	if (result == 0)
@@ -453,6 +460,7 @@ engine_start(struct event_base *loop, const Settings *settings, Engine **ret_eng
 		engine_free(engine);
 		return result;
 	}
+	engine_set_cpu_weight(engine);
 	engine_hurry_grace_periods(engine, false);
 	for (Machine *machine = engine->machines; machine != NULL; machine = machine->next)
 		engine_adopt(machine);
