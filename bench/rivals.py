@@ -211,21 +211,20 @@ class Rivals:
         if check and done.returncode != 0:
             raise RuntimeError(f"pg_ctl {arguments[0]}: {done.stderr}")
 
-    def cpu_group(self):
-        """A control group as a service manager makes one: of the weight that every group has by itself."""
-        roots = harness.cgroup_roots()  # the first is the v2 tree, unless there is one of v1 for the CPU
-        tree = next((base for base in roots if (base / "cpu.shares").exists()), roots[0])
-        group = tree / self.prefix / "plain"
-        group.mkdir(parents=True, exist_ok=True)
-        return tree, group
-
     def move_plain(self, as_service):
-        """The plain server as a service, in its group, or as it is when pg_ctl starts it, in none."""
-        tree, group = self.cpu_group()
+        """
+        The plain server as a service, in a control group of the weight that every group has by itself, or as it is when
+        pg_ctl starts it, in none.
+        """
+        roots = harness.cgroup_roots()  # the first is the v2 tree, unless there is one of v1 for the CPU
+        group = next((base for base in roots if (base / "cpu.shares").exists()), roots[0])
+        if as_service:
+            group = group / self.prefix / "plain"
+            group.mkdir(parents=True, exist_ok=True)
         pid = (self.root / "plain/data/postmaster.pid").read_text().split()[0]
         for process in (pid, *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
             with contextlib.suppress(ProcessLookupError):  # the backend of a session that ends
-                ((group if as_service else tree) / "cgroup.procs").write_text(process)
+                (group / "cgroup.procs").write_text(process)
 
     def start_plain(self, drop=None):
         options = " ".join(self.arguments[1:])
